@@ -1,0 +1,57 @@
+# The course's commands. `make help` lists them; the README gives the same steps without make.
+#
+# A fresh machine needs Python 3.11, 3.12 or 3.13 with venv, and the network once. After that everything works offline.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+BOOK   := _build/html
+
+# What the tests and the book run with. Change one on the command line: make test WORKERS=1
+WORKERS    ?= 2
+NBVAL      := --nbval-lax --nbval-current-env --nbval-cell-timeout=600
+BOOK_FLAGS ?= -W -n --keep-going
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lab run lint lock clean
+
+help:  ## list these commands
+	@echo "Usage: make COMMAND"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: PYTHON=python3.12 (for the set-up), ONLY=\"03 16\" (for run), XFERKIT_DEVICE, XFERKIT_PROFILE (README)"
+
+setup: $(READY)  ## only set up the environment in .venv
+
+book: $(READY)  ## build the book from the stored outputs
+	$(BIN)/jupyter-book build . $(BOOK_FLAGS) || { rm -rf _build/.doctrees; exit 1; }
+	$(BIN)/python scripts/check_book.py $(BOOK)
+	@echo "The book is built. Open it with a browser: file://$(CURDIR)/$(BOOK)/index.html"
+
+test: $(READY)  ## run the unit tests and every chapter
+	$(BIN)/python -m pytest tests chapters $(NBVAL) -n $(WORKERS) --dist loadfile
+
+lab: $(READY)  ## open JupyterLab in the chapters
+	$(BIN)/jupyter lab --notebook-dir=. chapters
+
+run: $(READY)  ## re-execute the chapters in place (ONLY="03 16" for some)
+	$(BIN)/python scripts/run_chapters.py $(ONLY)
+	$(BIN)/python scripts/build_evidence.py
+
+lint: $(READY)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lock: $(READY)  ## resolve the versions in requirements.txt again
+	@uv="$$(command -v uv || echo .uv/bin/uv)"; \
+	"$$uv" pip compile --universal --generate-hashes --all-extras pyproject.toml -o requirements.txt \
+	    --python-version 3.11 --custom-compile-command "make lock"
+
+clean:  ## remove the built book and the environment
+	rm -rf _build $(VENV) .uv
+
+# The environment: made once, and again when the lock or the package's metadata change. `uv` is asked only here, so
+# that every command above works without the network afterwards.
+$(READY): requirements.txt pyproject.toml
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup.sh
+	@touch $@

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes .venv exactly as requirements.txt says, and installs xferkit from this checkout into it.
+# Called by make; by hand: bash scripts/setup.sh (PYTHON=python3.12 chooses the interpreter).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python="${PYTHON:-python3}"
+venv="${VENV:-.venv}"
+export UV_PYTHON_DOWNLOADS=never # use the Python that is here
+
+if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+  echo "The course needs Python 3.11, 3.12 or 3.13, but '$python' is: $("$python" --version 2>&1 || true)" >&2
+  echo "Install one of these and name it, for example: make book PYTHON=python3.12" >&2
+  exit 1
+fi
+
+if uv="$(command -v uv)"; then
+  echo "Setting up with $("$uv" --version)"
+else
+  uv=.uv/bin/uv
+  if [ ! -x "$uv" ]; then
+    echo "There is no uv here: installing it into .uv"
+    "$python" -m venv .uv
+    .uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8,<1"
+  fi
+fi
+
+if [ ! -x "$venv/bin/python" ]; then
+  "$uv" venv --quiet --python "$("$python" -c 'import sys; print(sys.executable)')" "$venv"
+fi
+echo "Installing the locked packages into $venv (some gigabytes the first time: PyTorch brings its CUDA libraries)"
+"$uv" pip sync --python "$venv/bin/python" --require-hashes requirements.txt
+"$uv" pip install --python "$venv/bin/python" --quiet --no-deps --no-build-isolation -e .
