@@ -63,8 +63,8 @@ def _show(record: Claim) -> None:
     except ImportError:
         print(text)
         return
-    if get_ipython() is None:  # type: ignore[no-untyped-call]
+    if get_ipython() is None:
         print(text)
         return
     bundle = {"text/plain": text, "text/markdown": f"✓ **{record.id}** · {record.statement}"}
-    display(bundle, raw=True, metadata={"xferkit_claim": asdict(record)})  # type: ignore[no-untyped-call]
+    display(bundle, raw=True, metadata={"xferkit_claim": asdict(record)})

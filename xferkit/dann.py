@@ -17,7 +17,7 @@ class _GradReverse(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return -ctx.lam * grad, None
 
 
@@ -28,7 +28,7 @@ def grad_reverse(x: Tensor, lam: float) -> Tensor:
         x: any shape.
         lam: λ ≥ 0, how strongly the features are pushed away from what the discriminator wants.
     """
-    return _GradReverse.apply(x, lam)  # type: ignore[no-any-return]
+    return _GradReverse.apply(x, lam)
 
 
 class DomainDiscriminator(nn.Sequential):

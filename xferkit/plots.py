@@ -94,15 +94,23 @@ def plot_embedding(
     flat = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(z.float().numpy())
     for i, name in enumerate(names):
         mine = (labels == i).numpy()
-        colour, marker = PALETTE[i % len(PALETTE)], MARKERS[i // len(PALETTE) % len(MARKERS)] if len(names) > 7 else MARKERS[i]
-        ax.scatter(*flat[mine].T, s=12, alpha=0.6, color=colour, marker=marker, linewidths=0, label=name)
+        colour, marker = (
+            PALETTE[i % len(PALETTE)],
+            MARKERS[i // len(PALETTE) % len(MARKERS)] if len(names) > 7 else MARKERS[i],
+        )
+        ax.scatter(flat[mine, 0], flat[mine, 1], s=12, alpha=0.6, color=colour, marker=marker, linewidths=0, label=name)
     ax.set(title=title, xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)", xticks=[], yticks=[])
     ax.legend(markerscale=1.6)
     return ax
 
 
 def plot_transfer(
-    scores: Mapping[str, Sequence[float]], *, xlabel: str = "accuracy (%)", lower: str = "", upper: str = "", ax: Axes | None = None
+    scores: Mapping[str, Sequence[float]],
+    *,
+    xlabel: str = "accuracy (%)",
+    lower: str = "",
+    upper: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
     """One row a method: each seed as a dot and the mean as a bar, so that the spread is in sight.
 
@@ -118,7 +126,9 @@ def plot_transfer(
         ax.barh(row, values.mean(), color=colour, alpha=0.25, height=0.6)
         ax.plot(values, np.full(len(values), row), "o", color=colour, markersize=5)
         spread = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-        ax.annotate(f"{values.mean():.1f}{spread}", (values.max(), row), (7, 0), textcoords="offset points", va="center")
+        ax.annotate(
+            f"{values.mean():.1f}{spread}", (values.max(), row), (7, 0), textcoords="offset points", va="center"
+        )
     for bound in (lower, upper):
         if bound:
             ax.axvline(100 * float(np.mean(scores[bound])), linestyle="--", color="0.4", linewidth=1)
@@ -131,7 +141,12 @@ def plot_transfer(
 
 
 def show_images(
-    x: Tensor | Split, titles: Sequence[str] | None = None, *, columns: int = 8, size: float = 1.0, edges: Sequence[str] | None = None
+    x: Tensor | Split,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 8,
+    size: float = 1.0,
+    edges: Sequence[str] | None = None,
 ) -> Figure:
     """A grid of pictures.
 
@@ -144,7 +159,9 @@ def show_images(
     pictures = x.x if isinstance(x, Split) else x
     rows = -(-len(pictures) // columns)
     height = size * (1.25 if titles else 1.05)
-    figure, axes = plt.subplots(rows, columns, figsize=(size * columns, height * rows), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(size * columns, height * rows), squeeze=False, layout="constrained"
+    )
     for i, ax in enumerate(axes.flat):
         ax.set_axis_off()
         if i >= len(pictures):
@@ -153,5 +170,7 @@ def show_images(
         if titles:
             ax.text(0.5, -0.04, titles[i], transform=ax.transAxes, ha="center", va="top", fontsize=8)
         if edges:
-            ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, edgecolor=edges[i], linewidth=3))
+            ax.add_patch(
+                plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, edgecolor=edges[i], linewidth=3)
+            )
     return figure

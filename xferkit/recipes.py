@@ -43,10 +43,10 @@ def fit_logistic(z: Tensor, y: Tensor, num_classes: int, *, l2: float) -> nn.Lin
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = F.cross_entropy(x @ weight.T + bias, y) + 0.5 * l2 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     layer = nn.Linear(z.shape[1], num_classes, device=z.device)
     with torch.no_grad():
         layer.weight.copy_(weight / std)
@@ -106,7 +106,9 @@ def finetune(
     return fit(model, batches, loss_fn, torch.optim.AdamW(groups), steps, schedule=cosine, progress=progress)
 
 
-def lp_ft(model: Classifier, train: Split, val: Split, *, steps: int, lr: float, seed: int = 0, progress: bool = False) -> History:
+def lp_ft(
+    model: Classifier, train: Split, val: Split, *, steps: int, lr: float, seed: int = 0, progress: bool = False
+) -> History:
     """Linear probe first, then fine-tune everything from that head (Kumar et al. 2022, §3.4).
 
     A random head sends large gradients into the features while it is still wrong; a probed head does not.
@@ -116,7 +118,14 @@ def lp_ft(model: Classifier, train: Split, val: Split, *, steps: int, lr: float,
 
 
 def gradual_unfreeze(
-    model: Classifier, train: Split, *, steps: int, lr: float, head_lr: float | None = None, seed: int = 0, progress: bool = False
+    model: Classifier,
+    train: Split,
+    *,
+    steps: int,
+    lr: float,
+    head_lr: float | None = None,
+    seed: int = 0,
+    progress: bool = False,
 ) -> History:
     """Train the head, then unfreeze one more stage from the top each time (Howard and Ruder 2018, §3.3).
 
@@ -141,5 +150,3 @@ def gradual_unfreeze(
             for name, numbers in fit(model, batches, supervised_loss, optimizer, share, progress=progress).items():
                 history.setdefault(name, []).extend(numbers)
     return history
-
-

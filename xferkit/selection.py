@@ -42,7 +42,12 @@ def logme(features: Tensor, y: Tensor) -> float:
                 break
         log_det = torch.log(alpha + beta * sigma).sum() + (d - len(sigma)) * torch.log(alpha)
         evidence = 0.5 * (
-            n * torch.log(beta) + d * torch.log(alpha) - n * math.log(2 * math.pi) - beta * residual - alpha * m2 - log_det
+            n * torch.log(beta)
+            + d * torch.log(alpha)
+            - n * math.log(2 * math.pi)
+            - beta * residual
+            - alpha * m2
+            - log_det
         )
         scores.append(evidence / n)
     return float(torch.stack(scores).mean())

@@ -67,7 +67,9 @@ def device() -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("XFERKIT_DEVICE=cuda, but torch sees no CUDA GPU here. Use auto or cpu, or check the driver.")
+        raise RuntimeError(
+            "XFERKIT_DEVICE=cuda, but torch sees no CUDA GPU here. Use auto or cpu, or check the driver."
+        )
     if name == "mps" and not torch.backends.mps.is_available():
         raise RuntimeError("XFERKIT_DEVICE=mps, but torch sees no Apple GPU here. Use auto or cpu.")
     return torch.device(name)

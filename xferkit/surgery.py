@@ -22,7 +22,9 @@ class CopyReport:
     def __str__(self) -> str:
         lines = [f"copied {len(self.copied)}, skipped {len(self.skipped)}, mismatched {len(self.mismatched)} tensors"]
         lines += [f"  skipped    {name}: {why}" for name, why in self.skipped.items()]
-        lines += [f"  mismatched {name}: {src} in the source, {dst} here" for name, (src, dst) in self.mismatched.items()]
+        lines += [
+            f"  mismatched {name}: {src} in the source, {dst} here" for name, (src, dst) in self.mismatched.items()
+        ]
         return "\n".join(lines)
 
 
@@ -59,7 +61,9 @@ def copy_weights(src: nn.Module, dst: nn.Module, *, layers: Iterable[str] | None
 
     for prefix in prefixes or []:
         if not any(name == prefix or name.startswith(prefix + ".") for name in source):
-            raise ValueError(f"no tensor of the source begins with {prefix!r}. It has: {', '.join(list(source)[:8])}, …")
+            raise ValueError(
+                f"no tensor of the source begins with {prefix!r}. It has: {', '.join(list(source)[:8])}, …"
+            )
     report = CopyReport()
     for name in dict.fromkeys([*source, *target]):
         if not asked_for(name):
