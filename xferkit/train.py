@@ -82,17 +82,18 @@ def fit(
     history: History = {"loss": [], "lr": []}
     pending: list[dict[str, Tensor]] = []
 
-    def read_pending() -> None:
+    def read_pending(*, strict: bool = True) -> None:
+        first = len(history["loss"])
         for scalars in pending:
             for name, value in scalars.items():
                 history.setdefault(name, []).append(value.item())
-            if not math.isfinite(history["loss"][-1]):
-                step = len(history["loss"]) - 1
-                raise NonFiniteLoss(
-                    f"the loss became {history['loss'][-1]} at step {step} of {steps} (learning rate "
-                    f"{history['lr'][step]:.3g}). Try a lower learning rate, and check the input for NaN."
-                )
         pending.clear()
+        for step, loss in enumerate(history["loss"][first:], first):
+            if strict and not math.isfinite(loss):
+                raise NonFiniteLoss(
+                    f"the loss became {loss} at step {step} of {steps} (learning rate {history['lr'][step]:.3g}). "
+                    "Try a lower learning rate, and check the input for NaN."
+                )
 
     model.train()
     stream = _cycle(batches)
@@ -114,14 +115,11 @@ def fit(
             history["lr"].append(optimizer.param_groups[0]["lr"])
             pending.append({name: value.detach() for name, value in scalars.items()})
             if scalars["loss"].device.type == "cpu" or step % _READ_EVERY == 0:
-                read_pending()  # before the step, so that a bad loss leaves the weights as they were
+                read_pending()  # before the step, so that on a CPU a bad loss leaves the weights as they were
             optimizer.step()
         read_pending()
     except KeyboardInterrupt:
-        pending_losses = [{k: v.item() for k, v in s.items()} for s in pending]
-        for scalars_read in pending_losses:
-            for name, number in scalars_read.items():
-                history.setdefault(name, []).append(number)
+        read_pending(strict=False)
         path = Path(history_path or "interrupted_fit.json")
         path.write_text(json.dumps(history))
         print(f"interrupted after {len(history['loss'])} of {steps} steps; the history is in {path}")
