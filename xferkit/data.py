@@ -313,7 +313,7 @@ MNIST_M_PHOTOS = {
 
 
 def blend_mnist_m(digits: Tensor, photos: Sequence[Tensor], generator: torch.Generator) -> Tensor:
-    """Blend digits over random crops of photographs, |crop − digit| in every channel (Ganin et al. 2016, §5.2.4).
+    """Blend digits over random crops of photographs: ``|crop − digit|`` in every channel (Ganin et al. 2016, §5.2.4).
 
     The difference is taken in 16-bit integers: uint8 minus uint8 wraps around, so that 3 − 5 would give 254.
 
