@@ -18,7 +18,11 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def _stay_in_eval(self: nn.Module, mode: bool = True) -> nn.Module:
-    return nn.Module.train(self, False)
+    # Asking each child, and not the module as a whole, lets a part that was unfrozen on its own train again.
+    self.training = False
+    for child in self.children():
+        child.train(mode)
+    return self
 
 
 def freeze(module: M, *, bn: str = "eval") -> M:
@@ -38,10 +42,11 @@ def freeze(module: M, *, bn: str = "eval") -> M:
     for parameter in module.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None  # a stale gradient would still move the weight through momentum
-    if bn == "eval":
-        for part in module.modules():
+    for part in module.modules():
+        part.__dict__.pop("train", None)
+        if bn == "eval":
             part.train = types.MethodType(_stay_in_eval, part)  # type: ignore[method-assign]
-        module.eval()
+            part.training = False
     return module
 
 
