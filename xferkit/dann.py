@@ -44,7 +44,7 @@ class DomainDiscriminator(nn.Sequential):
 def domain_adversarial_loss(disc: nn.Module, z_s: Tensor, z_t: Tensor, lam: float) -> Tensor:
     """The discriminator's loss with the gradient reversed on its way to the features.
 
-    The mean over the source batch **plus** the mean over the target batch (Ganin et al. 2016, Eq. 9), so the two
+    The mean over the source batch **plus** the mean over the target batch (Ganin et al. 2016, Eq. 10), so the two
     domains weigh the same whatever their batch sizes. λ acts on the features only: the discriminator itself always
     learns at full rate.
 
@@ -68,7 +68,7 @@ def domain_adversarial_loss(disc: nn.Module, z_s: Tensor, z_t: Tensor, lam: floa
 
 
 def dann_lambda(p: float, gamma: float = 10.0) -> float:
-    """λ(p) = 2 / (1 + exp(−γp)) − 1, from 0 at the start to almost 1 at the end (Ganin et al. 2016, Eq. 14).
+    """λ(p) = 2 / (1 + exp(−γp)) − 1, from 0 at the start to almost 1 at the end (Ganin et al. 2016, §5.2.2).
 
     Args:
         p: training progress over the whole run, from 0 to 1.
