@@ -12,7 +12,7 @@ from xferkit.models import Classifier
 from xferkit.train import predict
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def extract_features(
     model: Classifier, x: Tensor | Split, *, layers: Sequence[str] | None = None, batch_size: int = 256
 ) -> dict[str, Tensor]:

@@ -205,10 +205,10 @@ class _ImageNetScale(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return ((x * 128 + 127) / 255 - self.mean) / self.std
@@ -264,7 +264,9 @@ def _efficientnet_lite0() -> Classifier:
 def _torchvision_backbone(name: str) -> Classifier:
     torch.hub.set_dir(str(data_root() / "weights"))
     net: Any = torchvision.models.get_model(name, weights="DEFAULT" if name != "resnet50" else "IMAGENET1K_V1")
-    scale = _ImageNetScale()
+    # torchvision's GoogLeNet has weights from TensorFlow and turns the usual scale into (x − 0.5) / 0.5 in its forward.
+    half = (0.5, 0.5, 0.5)
+    scale = _ImageNetScale(*((half, half) if name == "googlenet" else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))))
     if name.startswith("resnet"):
         stages = OrderedDict(
             stem=nn.Sequential(scale, net.conv1, net.bn1, net.relu, net.maxpool),

@@ -150,7 +150,7 @@ class Prediction(NamedTuple):
     features: Tensor
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: its tensors cannot be trained on afterwards
 def predict(model: Classifier, x: Tensor | Split, *, batch_size: int = 256) -> Prediction:
     """Class scores and features in evaluation mode; the mode of every part is put back afterwards.
 
