@@ -1,0 +1,119 @@
+"""What does `fit` cost over the same training step written by hand in plain PyTorch?
+
+Both take the same steps on the same digits (MNIST, batch 64, SGD with momentum) with two networks, in blocks that
+alternate within one run, so that both see the same machine. The figure is the ratio of the medians of the blocks'
+times per step. Run `python experiments/benchmark_fit.py`; it writes results/benchmark_fit.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from xferkit import Split, TensorLoader, device, fit, lenet, load_domain, mini_resnet, setup, supervised_loss
+
+OUT = Path(__file__).resolve().parent.parent / "results" / "benchmark_fit.json"
+BATCH, LR, MOMENTUM, SEED = 64, 0.01, 0.9, 0
+# Blocks are long enough to hold fit's start (training mode, bar) in the proportion of a short run.
+PLAN: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
+    "lenet": (lenet, 20, 41),  # steps a block, pairs of blocks
+    "mini_resnet": (mini_resnet, 10, 17),
+}
+
+
+def synchronise() -> None:
+    if device().type == "cuda":
+        torch.cuda.synchronize()
+
+
+def by_hand(model: nn.Module, train: Split, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    """The loop one writes without xferkit, losses kept as `fit` keeps them."""
+    x, y = train.x.to(device()), train.y.to(device())
+    generator = torch.Generator().manual_seed(SEED)
+    losses: list[float] = []
+    model.train()
+    step = 0
+    while step < steps:
+        for index in torch.randperm(len(x), generator=generator).split(BATCH):
+            index = index.to(device())
+            loss = F.cross_entropy(model((x[index].float() - 127) / 128), y[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            step += 1
+            if step == steps:
+                return
+
+
+def with_fit(model: nn.Module, train: Split, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    batches = TensorLoader(train.x, train.y, BATCH, shuffle=True, generator=torch.Generator().manual_seed(SEED))
+    with contextlib.redirect_stderr(io.StringIO()):  # the bar is drawn, but not on the reader's screen
+        fit(model, batches, supervised_loss, optimizer, steps)
+
+
+def seconds_a_step(run: Callable[..., None], model: nn.Module, train: Split, steps: int) -> float:
+    optimizer = torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM)
+    synchronise()
+    start = time.perf_counter()
+    run(model, train, optimizer, steps)
+    synchronise()
+    return (time.perf_counter() - start) / steps
+
+
+def compare(make: Callable[[], nn.Module], train: Split, steps: int, pairs: int) -> dict[str, object]:
+    model = make().to(device())
+    ways = {"by_hand": by_hand, "fit": with_fit}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for run in ways.values():  # warm up
+        seconds_a_step(run, model, train, steps)
+    for pair in range(pairs):
+        # Which goes first alternates too, so that neither profits from a warm cache.
+        for name in list(ways) if pair % 2 == 0 else list(ways)[::-1]:
+            times[name].append(seconds_a_step(ways[name], model, train, steps))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ratios = sorted(f / h for f, h in zip(times["fit"], times["by_hand"], strict=True))
+    return {
+        "steps_a_block": steps,
+        "pairs_of_blocks": pairs,
+        "median_ms_by_hand": round(1000 * medians["by_hand"], 3),
+        "median_ms_fit": round(1000 * medians["fit"], 3),
+        "ratio_of_medians": round(medians["fit"] / medians["by_hand"], 4),
+        "ratio_of_pairs_quartiles": [round(ratios[len(ratios) * q // 4], 4) for q in (1, 2, 3)],
+    }
+
+
+def main() -> None:
+    session = setup(SEED)
+    train = load_domain("mnist").train
+    results = {}
+    for name, (make, steps, pairs) in PLAN.items():
+        results[name] = compare(make, train, steps, pairs)
+        print(name, results[name])
+    where = torch.cuda.get_device_name() if session.device.type == "cuda" else platform.machine()
+    report = {
+        "question": "What does a training step of fit cost over the same step by hand?",
+        "settings": {
+            "data": "mnist", "batch_size": BATCH, "optimizer": "SGD", "lr": LR, "momentum": MOMENTUM, "seed": SEED,
+        },
+        "environment": {
+            "device": session.device.type, "hardware": where, "threads": torch.get_num_threads(), **session.versions,
+        },
+        "results": results,
+    }  # fmt: skip
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
