@@ -18,8 +18,9 @@ from xfergrade.student import check_notebook
 
 TRUST = (
     "Grading WITHOUT isolation: each submission can read and delete your files, use the network, read the others' work "
-    "and the checks, and go on running. Answers are still compared outside its process, but a submission that finds the "
-    "expected ones, or the output folder, can give itself any grade. Use this for work you trust, or in a container that you throw away."
+    "and the checks, and go on running. Answers are still compared outside its process, but a submission that finds "
+    "the expected ones, or the output folder, can give itself any grade. Use this for work that you trust, or in a "
+    "container that you throw away."
 )
 
 
