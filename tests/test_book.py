@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts import check_book, run_chapters
+from scripts import check_book, run_chapters, set_address
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def test_names_are_ignored_one_by_one() -> None:
 
 def test_glossary_gives_both_languages() -> None:
     text = (ROOT / "book/glossary.md").read_text(encoding="utf-8")
-    body = text.split(":::{glossary}")[1].split(":::")[0]
+    body = "".join(part.split(":::")[0] for part in text.split(":::{glossary}")[1:])
     entries = [block for block in re.split(r"\n(?=\S)", body) if re.search(r"\n  ", block)]
     assert len(entries) > 40
     assert [e.splitlines()[0] for e in entries if not re.search(r"[\u4e00-\u9fff]", e)] == []
@@ -126,3 +126,56 @@ def test_check_reads_style_sheets(site: Path) -> None:
 def test_check_refuses_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="make book"):
         check_book.check(tmp_path)
+
+
+def test_digits_card_tells_the_truth() -> None:
+    from xferkit import load_domain
+
+    card = (ROOT / "book/data/digits.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in card.splitlines() if line.startswith("| `")]
+    small = {row[0].strip("`"): row[2] for row in rows if re.fullmatch(r"[\d,]+( / [\d,]+){2}", row[2])}
+    assert set(small) == {"mnist", "uci_digits", "syn_digits", "mnist_m"}
+    for name, stated in small.items():
+        domain = load_domain(name)
+        found = [len(part) for part in (domain.train, domain.val, domain.test)]
+        assert [int(number.replace(",", "")) for number in stated.split(" / ")] == found, name
+
+
+def test_digits_card_names_the_photographs() -> None:
+    from xferkit.data import MNIST_M_PHOTOS
+
+    card = (ROOT / "book/data/digits.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\S+\.(?:png|jpg))` \| (\w+) \|", card, re.MULTILINE))
+    assert rows == {name: part for part, names in MNIST_M_PHOTOS.items() for name in names}
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters", "convolutions", "linear"),
+    [("alexnet", "61,100,840", 5, 3), ("vgg16", "138,357,544", 13, 3), ("googlenet", "6,624,904", 57, 1)],
+)
+def test_counts_on_the_landing_page(network: str, parameters: str, convolutions: int, linear: int) -> None:
+    """The landing page types these counts; here they are counted."""
+    import torch
+    import torchvision
+
+    options = {"aux_logits": False, "init_weights": False} if network == "googlenet" else {}
+    with torch.device("meta"):  # shapes without memory
+        model = torchvision.models.get_model(network, **options)
+    modules = list(model.modules())
+    assert f"{sum(p.numel() for p in model.parameters()):,}" == parameters
+    assert sum(isinstance(m, torch.nn.Conv2d) for m in modules) == convolutions
+    assert sum(isinstance(m, torch.nn.Linear) for m in modules) == linear
+    assert parameters in (ROOT / "book/index.md").read_text(encoding="utf-8")
+
+
+def test_address_stands_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["set_address.py", "--check"])
+    assert set_address.main() == 0, "run: python scripts/set_address.py"
+
+
+def test_address_is_replaced_and_never_lost() -> None:
+    pattern = set_address.PLACES["README.md"]
+    text = "git clone https://example.org/a course\n"
+    assert set_address.with_address(text, pattern, "https://example.org/b") == text.replace("/a", "/b")
+    with pytest.raises(ValueError, match="nothing matches"):
+        set_address.with_address("no address", pattern, "https://example.org/b")

@@ -107,7 +107,7 @@ def claim_notebook() -> NotebookNode:
         nbformat.v4.new_markdown_cell("# A chapter of one claim"),
         nbformat.v4.new_code_cell("from xferkit import claim"),
         nbformat.v4.new_code_cell(
-            f'{CLAIM_MARK}\nclaim("two-is-even", "Two is an even number.", observed=2, holds=2 % 2 == 0);'
+            f'{CLAIM_MARK}\nclaim("two-is-even", "Two is an even number.", observed=2, holds=2 % 2 == 0)'
         ),
     ]
     return nb
