@@ -5,7 +5,7 @@
 
 It writes the sheets and `index.json` (xferkit/assets/emoji_styles), the figure (book/images/emoji_styles.png) and the
 tables of the data card (book/data/emoji_styles.md), and prints the checksum to put into xferkit/_emoji.py. Needs npm
-for --fetch, and the extra `data` (resvg). About five minutes on one core; a second run writes the same bytes.
+for --fetch, and the extra `data` (resvg). About six minutes on one core; a second run writes the same bytes.
 """
 
 from __future__ import annotations
@@ -406,7 +406,7 @@ def write_index(emoji: Sequence[dict[str, Any]], path: Path) -> str:
 
 def write_figure(emoji: Sequence[dict[str, Any]], pictures: dict[str, NDArray[np.uint8]], path: Path) -> None:
     """The same twelve emoji in the five styles, a row a style, with its name and licence."""
-    cell, gap, label, margin = 84, 10, 196, 14
+    cell, gap, label, margin = 74, 10, 146, 14
     at = {e["name"]: i for i, e in enumerate(emoji)}
     width = label + len(FIGURE_EMOJI) * (cell + gap) + margin
     figure = Image.new("RGB", (width, 2 * margin + len(SOURCES) * (cell + gap) - gap), "white")
@@ -416,7 +416,7 @@ def write_figure(emoji: Sequence[dict[str, Any]], pictures: dict[str, NDArray[np
     plain = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), 14)
     for row, (style, source) in enumerate(SOURCES.items()):
         top = margin + row * (cell + gap)
-        pen.text((margin, top + cell // 2 - 2), source.title.removesuffix(" Emoji"), "#222222", bold, anchor="ls")
+        pen.text((margin, top + cell // 2 - 2), source.title.replace(" Emoji", ""), "#222222", bold, anchor="ls")
         pen.text((margin, top + cell // 2 + 4), source.spdx.replace("CC-", "CC ").replace("-4", " 4"), "#555555", plain)
         for column, name in enumerate(FIGURE_EMOJI):
             picture = Image.fromarray(pictures[style][at[name]]).resize((cell, cell), Image.Resampling.LANCZOS)
