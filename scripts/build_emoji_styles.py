@@ -362,7 +362,9 @@ def write_sheet(pictures: NDArray[np.uint8], path: Path) -> None:
     cells = np.full((rows * COLUMNS, SIZE, SIZE, 3), 255, np.uint8)
     cells[: len(pictures)] = pictures
     sheet = cells.reshape(rows, COLUMNS, SIZE, SIZE, 3).swapaxes(1, 2).reshape(rows * SIZE, COLUMNS * SIZE, 3)
-    Image.fromarray(sheet).save(path, "WEBP", lossless=True, quality=100, method=6)
+    packed = io.BytesIO()  # so that the old sheet stays whole until the new one is
+    Image.fromarray(sheet).save(packed, "WEBP", lossless=True, quality=100, method=6)
+    path.write_bytes(packed.getvalue())
 
 
 def write_index(emoji: Sequence[dict[str, Any]], path: Path) -> str:
