@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+LOCKED := $(VENV)/.locked
 READY  := $(VENV)/.ready
 BOOK   := _build/html
 
@@ -50,8 +51,12 @@ lock: $(READY)  ## resolve the versions in requirements.txt again
 clean:  ## remove the built book and the environment
 	rm -rf _build $(VENV) .uv
 
-# The environment: made once, and again when the lock or the package's metadata change. `uv` is asked only here, so
-# that every command above works without the network afterwards.
-$(READY): requirements.txt pyproject.toml
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup.sh
+# The environment: made once, and brought up to date when the lock changes (this asks the network) or the package's
+# metadata do (this does not). `uv` is asked only here, so that every command above works offline afterwards.
+$(LOCKED): requirements.txt
+	@PYTHON="$(PYTHON)" bash scripts/setup.sh packages
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
+	@PYTHON="$(PYTHON)" bash scripts/setup.sh course
 	@touch $@

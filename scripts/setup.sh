@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Makes .venv exactly as requirements.txt says, and installs xferkit from this checkout into it.
-# Called by make; by hand: bash scripts/setup.sh (PYTHON=python3.12 chooses the interpreter).
+# Called by make; by hand: bash scripts/setup.sh (PYTHON=python3.12 chooses the interpreter). Its two steps can be
+# named: `packages` needs the network, `course` does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python="${PYTHON:-python3}"
-venv="${VENV:-.venv}"
+venv=.venv
+steps="${*:-packages course}"
 export UV_PYTHON_DOWNLOADS=never # use the Python that is here
 
 if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
@@ -25,9 +27,17 @@ else
   fi
 fi
 
-if [ ! -x "$venv/bin/python" ]; then
-  "$uv" venv --quiet --python "$("$python" -c 'import sys; print(sys.executable)')" "$venv"
-fi
-echo "Installing the locked packages into $venv (some gigabytes the first time: PyTorch brings its CUDA libraries)"
-"$uv" pip sync --python "$venv/bin/python" --require-hashes requirements.txt
-"$uv" pip install --python "$venv/bin/python" --quiet --no-deps --no-build-isolation -e .
+case " $steps " in *" packages "*)
+  if [ ! -x "$venv/bin/python" ]; then
+    "$uv" venv --quiet --python "$("$python" -c 'import sys; print(sys.executable)')" "$venv"
+  fi
+  echo "Installing the locked packages into $venv (some gigabytes the first time: PyTorch brings its CUDA libraries)"
+  "$uv" pip sync --python "$venv/bin/python" --require-hashes requirements.txt
+  ;;
+esac
+
+case " $steps " in *" course "*)
+  # No build isolation: setuptools is in the lock, so that this step asks for nothing.
+  "$uv" pip install --python "$venv/bin/python" --quiet --offline --no-deps --no-build-isolation -e .
+  ;;
+esac
