@@ -8,6 +8,10 @@ BIN    := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY  := $(VENV)/.ready
 BOOK   := _build/html
+BUILT  := _build/.book
+# Folders are named too: their time changes when a file goes.
+SOURCES := _config.yml _toc.yml scripts/check_book.py $(shell find book chapters xferkit \
+    \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -o -print)
 
 # What the tests and the book run with. Change one on the command line: make test WORKERS=1
 WORKERS    ?= 2
@@ -24,10 +28,14 @@ help:  ## list these commands
 
 setup: $(READY)  ## only set up the environment in .venv
 
-book: $(READY)  ## build the book from the stored outputs
+book: $(BUILT)  ## build the book from the stored outputs
+	@echo "The book is built. Open it with a browser: file://$(CURDIR)/$(BOOK)/index.html"
+
+# After a failure the next build starts afresh: Sphinx repeats no warning about a page that it has already read.
+$(BUILT): $(READY) $(SOURCES)
 	$(BIN)/jupyter-book build . $(BOOK_FLAGS) || { rm -rf _build/.doctrees; exit 1; }
 	$(BIN)/python scripts/check_book.py $(BOOK)
-	@echo "The book is built. Open it with a browser: file://$(CURDIR)/$(BOOK)/index.html"
+	@touch $@
 
 test: $(READY)  ## run the unit tests and every chapter
 	$(BIN)/python -m pytest tests chapters $(NBVAL) -n $(WORKERS) --dist loadfile
