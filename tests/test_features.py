@@ -47,8 +47,9 @@ def test_stages_come_out_averaged_over_space() -> None:
     with torch.no_grad():
         first = model.features.stage1(to_float(x.to(device())))
     assert first.shape == (7, 32, 12, 12)
-    torch.testing.assert_close(got["stage1"], first.mean((2, 3)).cpu())
-    torch.testing.assert_close(got["flatten"], predict(model, x).features)
+    close = {"atol": 1e-5 if device().type == "cpu" else 5e-3, "rtol": 1e-3}  # a GPU's TF32 units round coarsely
+    torch.testing.assert_close(got["stage1"], first.mean((2, 3)).cpu(), **close)
+    torch.testing.assert_close(got["flatten"], predict(model, x).features, **close)
     assert list(got) == ["stage1", "flatten"] and got["flatten"].shape == (7, 768)
 
 

@@ -66,9 +66,10 @@ def test_norm_stands_between_convolution_and_activation(norm: str, kind: type) -
 def test_instance_norm_forgets_contrast_and_brightness_of_each_picture() -> None:
     x = torch.randn(3, 3, 28, 28, device=device())
     net = lenet(norm="instance").to(device()).eval()
-    torch.testing.assert_close(net(x), net(3 * x + 0.5), atol=1e-3, rtol=1e-3)
+    tolerance = 1e-3 if device().type == "cpu" else 2e-2  # TF32
+    torch.testing.assert_close(net(x), net(3 * x + 0.5), atol=tolerance, rtol=1e-3)
     plain = lenet().to(device()).eval()
-    assert (plain(x) - plain(3 * x + 0.5)).abs().max() > 0.01
+    assert (plain(x) - plain(3 * x + 0.5)).abs().max() > 2 * tolerance
 
 
 @pytest.mark.parametrize("size", [16, 28, 32, 64])

@@ -283,8 +283,11 @@ def test_prediction_is_made_in_evaluation_mode_and_leaves_no_trace() -> None:
 
 
 def test_prediction_does_not_depend_on_the_batch_size() -> None:
+    """To rounding, which on a GPU's TF32 units is coarse."""
     model, split = net(), pictures(10)
-    torch.testing.assert_close(predict(model, split, batch_size=3), predict(model, split.x), atol=1e-5, rtol=1e-4)
+    tolerance = 1e-5 if device().type == "cpu" else 5e-3
+    in_threes, at_once = predict(model, split, batch_size=3), predict(model, split.x)
+    torch.testing.assert_close(in_threes, at_once, atol=tolerance, rtol=1e-3)
 
 
 def test_modes_come_back_even_when_prediction_fails() -> None:
