@@ -8,7 +8,7 @@ scratch, and a probe on the frozen features of an untrained net. The learning ra
 from scratch is chosen from the same three, for each target, on validation digits (seed 0, 20 labels a class); so is
 the probe's penalty. The test labels are read last, in one call for each target.
 
-Trained nets are kept in _build/experiments/letters_to_digits/, so that an interrupted script goes on where it stopped.
+Trained nets are kept in data/experiments/letters_to_digits/, so that an interrupted script goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from xferkit import (
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "results" / "letters_to_digits.json"
-KEPT = ROOT / "_build" / "experiments" / "letters_to_digits"
+KEPT = ROOT / "data" / "experiments" / "letters_to_digits"
 TARGETS, COUNTS, SEEDS = ("mnist", "syn_digits"), (5, 10, 20, 50), (0, 1, 2)
 METHODS = ("fine-tuned", "from scratch", "frozen, linear probe", "untrained, linear probe")
 RATES = (1e-3, 3e-3, 1e-2)

@@ -5,7 +5,7 @@
 
 The task is 37 classes of Latin letters, and no digit: digits are what the chapters transfer to. Only SynDigits'
 training typefaces are used, so the typefaces of its validation and test part stay unseen. Nothing is chosen by a score:
-one setting, one run, the last weights. State is saved to _build/experiments/; an interrupted run goes on there.
+one setting, one run, the last weights. State is saved to data/experiments/; an interrupted run goes on there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from xferkit.data import SYN_TYPEFACES
 from xferkit.models import ASSETS, MINI_RESNET_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
-STATE = ROOT / "_build" / "experiments" / "pretrain_mini_resnet.pt"
+STATE = ROOT / "data" / "experiments" / "pretrain_mini_resnet.pt"
 RESULT = ROOT / "results" / "pretrain_mini_resnet.json"
 
 # Letters whose two cases differ by size alone are one class, as in EMNIST's "by merge" (Cohen et al. 2017, §II).
