@@ -134,12 +134,10 @@ def test_nbval_passes_a_stored_claim(stored_claim: Path) -> None:
     assert "3 passed" in result.stdout  # the set-up cell, the import, the claim
 
 
-@pytest.mark.parametrize("change", [("even", "odd"), ("two-is-even", "two-is-odd")])
-def test_nbval_sees_a_tampered_claim(stored_claim: Path, tmp_path: Path, change: tuple[str, str]) -> None:
+def test_nbval_sees_a_tampered_claim(stored_claim: Path, tmp_path: Path) -> None:
     nb = run_chapters.read(stored_claim)
     (output,) = nb.cells[-1].outputs
-    assert change[0] in output.data["text/plain"]
-    output.data["text/plain"] = output.data["text/plain"].replace(*change)
+    output.data["text/plain"] = output.data["text/plain"].replace("an even number", "an odd number")
     tampered = tmp_path / stored_claim.name
     run_chapters.write_if_changed(nb, tampered)
     result = nbval(tampered)
