@@ -41,7 +41,7 @@ assignment = Assignment(
     title="Class means",
     version="2",
     modules=("numpy", "torch"),
-    limits=Limits(seconds=4, memory_mb=512),
+    limits=Limits(seconds=3, memory_mb=512),
     checks=(
         Check(
             "class_means.values", part="class_means_test", points=2, call="class_means", inputs=draw_features,

@@ -1,0 +1,564 @@
+"""The coursework's rails, piece by piece: the wire format, comparisons, release, the student's check, the commands."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hostile.cases import ASSIGNMENT, FULL, text
+
+from xfergrade import Accuracy, CheckFailed, Close, Equal, compare, sandbox, student, wire
+from xfergrade.__main__ import read_secret
+from xfergrade.checks import AssignmentError, draw, load_assignment
+from xfergrade.collect import find_uploads
+from xfergrade.grade import JournalError, open_journal
+from xfergrade.notebook import NotebookError, student_text
+from xfergrade.outputs import gradescope, read_manual, slug
+from xfergrade.release import release
+from xfergrade.testing import grade_sources
+
+REASON = sandbox.why_not_isolated()
+if REASON is not None and os.environ.get("CI"):
+    pytest.fail(f"the isolation must be tested here, and it does not work: {REASON}", pytrace=False)
+isolated = pytest.mark.skipif(REASON is not None, reason=f"submissions cannot be isolated here: {REASON}")
+NAME = ASSIGNMENT.name
+SECRET = b"a secret for the tests, long enough"
+
+
+def crossed(value: object, *, tensors: bool = False) -> object:
+    blob = bytearray()
+    tree = json.loads(json.dumps(wire.encode(value, blob)))
+    return wire.decode(tree, bytes(blob), tensors=tensors)
+
+
+# ------------------------------------------------------------------------------------------------------------- wire
+
+
+@pytest.mark.parametrize("value", [None, True, -7, 2.5, float("inf"), "é\n", [1, (2, [3])], {"a": {"b": []}}])
+def test_plain_values_cross_unchanged(value: object) -> None:
+    assert crossed(value) == value and type(crossed(value)) is type(value)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "float32", "complex64"])
+def test_arrays_and_tensors_cross_unchanged(dtype: str) -> None:
+    array = np.arange(12).reshape(3, 4)[:, ::2].astype(dtype)
+    got = crossed(array)
+    assert isinstance(got, np.ndarray) and got.dtype == array.dtype and np.array_equal(got, array)
+    inside, outside = crossed(torch.from_numpy(array), tensors=True), crossed(torch.from_numpy(array))
+    assert isinstance(inside, torch.Tensor) and torch.equal(inside, torch.from_numpy(array))
+    assert isinstance(outside, wire.TorchArray) and np.array_equal(outside.array, array)
+
+
+@pytest.mark.parametrize("value", [object(), {1: 2}, 2**70, np.array(["a"]), torch.nn.Linear(1, 1), {1, 2}, b"x"])
+def test_what_has_no_word_in_the_format_is_refused(value: object) -> None:
+    with pytest.raises(wire.WireError):
+        wire.encode(value, bytearray())
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"array": ["numpy", "int64", [3], 0]},  # beyond the data
+        {"array": ["numpy", "int64", [-1], 0]},
+        {"array": ["numpy", "int64", [1], -8]},
+        {"array": ["numpy", "int64", [True], 0]},
+        {"array": ["numpy", "object", [1], 0]},
+        {"array": ["numpy", ["int64"], [1], 0]},
+        {"array": [["numpy"], "int64", [1], 0]},
+        {"array": ["numpy", "int8", [2**40, 2**40, 0, 2**40], 0, 1]},
+        {"array": ["numpy", "int8", [1] * 9, 0]},
+        {"dict": [[1, 2]]},
+        {"dict": ["ab"]},
+        {"float": "1e9"},
+        {"list": 3},
+        {"code": "print"},
+        {"list": [1], "tuple": [2]},
+        [1, 2],
+        {"list": [0] * 30_000},
+    ],
+)
+def test_malformed_trees_are_refused(tree: object) -> None:
+    with pytest.raises(wire.WireError):
+        wire.decode(tree, bytes(16))
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"a": NaN}', b"[" * 10_000, b"\xff", b'{"a": ' + b"1" * 9_999 + b"}"])
+def test_malformed_frames_are_refused(body: bytes) -> None:
+    with pytest.raises(wire.WireError):
+        wire.unpack(body)
+
+
+def test_frames_that_announce_too_much_are_refused() -> None:
+    with pytest.raises(wire.WireError, match="too large"):
+        wire.header(wire.HEADER.pack(wire.MAGIC, 10, 2**31), 1000)
+    with pytest.raises(wire.WireError, match="agreed format"):
+        wire.header(wire.HEADER.pack(b"PICK", 1, 1), 1000)
+
+
+# -------------------------------------------------------------------------------------------------------- comparison
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "says"),
+    [
+        (np.ones((2, 3)), np.ones((2, 3)), None),
+        (np.ones((2, 3)), np.ones((2, 3), dtype=np.float32), None),
+        (np.ones((2, 3)), np.ones((3, 2)), "shape (2, 3)"),
+        (np.ones(3), np.array([1, np.nan, 1]), "1 values that are infinite or not a number"),
+        (np.ones(3), np.ones(3, dtype=int), "floating-point numbers"),
+        (np.ones(3), wire.TorchArray(np.ones(3)), "a NumPy array"),
+        (np.ones(3), [1.0, 1.0, 1.0], "a list of 3"),
+        (np.ones(3), None, "`return` missing"),
+        (np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.5, 3.0]), "1 of 3 values are wrong, the first at (1,)"),
+        (2.0, 2, None),
+        (2, True, "should hold"),
+        (True, 1, "should hold"),
+        (0.5, np.array(0.5), None),
+        ("a", "b", "should be"),
+        ("a", 3, "should be"),
+        ([1, {"k": (2, 3)}], [1, {"k": (2, 4)}], "item 1, key 'k', item 1"),
+        ({"a": 1}, {"b": 1}, "the keys a"),
+        ([1, 2], [1], "a list of 2"),
+        (None, 0, "should be"),
+    ],
+)
+def test_close_says_what_differs(expected: object, got: object, says: str | None) -> None:
+    message = Close()(expected, got, ())
+    assert (message is None) if says is None else (message is not None and says in message), message
+
+
+def test_equal_is_exact_and_accuracy_counts() -> None:
+    assert Equal()(np.array([0.1]), np.array([0.1 + 1e-12]), ()) is not None
+    assert Equal()(wire.TorchArray(np.array([1, 2])), wire.TorchArray(np.array([1, 2], dtype=np.int32)), ()) is None
+    truth = np.array([0, 1, 1, 0])
+    assert Accuracy(0.75)(truth, wire.TorchArray(np.array([0, 1, 1, 1])), ()) is None
+    assert "50.0%" in str(Accuracy(0.75)(truth, np.array([0, 1, 0, 1]), ()))
+    assert "one integer label" in str(Accuracy(0.75)(truth, 1.0, ()))
+
+
+def test_messages_never_tell_the_expected_numbers() -> None:
+    message = Close()(np.array([0.123456, 7.654321]), np.array([0.0, 0.0]), ())
+    assert message is not None and "0.123" not in message and "7.65" not in message
+
+
+def test_text_from_outside_is_made_fit_to_print() -> None:
+    dirty = "a\x1b[2J\u202eb\ud800 at 0x7f12deadbeef\x00" + "z" * 1000
+    clean = compare.clean_text(dirty, 50)
+    assert clean.isprintable() and "0x…" in clean and len(clean) == 51
+    clean.encode()
+
+
+# ------------------------------------------------------------------------------------------- the assignment's own sense
+
+
+def test_stub_fails_solution_passes_and_mutants_lose_the_points_they_should() -> None:
+    if REASON is not None:
+        pytest.skip(f"submissions cannot be isolated here: {REASON}")
+    means = "def class_means(f, l, k):\n    return np.stack([f[l == c].mean(axis=0) for c in range(k)])"
+    far = "def nearest_mean(f, m):\n    return torch.cdist(f, m).argmax(dim=1)"
+    sources = {"stub": "stub", "solution": "solution", "nan": {"class_means": means}, "far": {"nearest_mean": far}}
+    results = grade_sources(ASSIGNMENT, secret=SECRET, sources=sources)
+    got = {name: {c for c, v in verdicts.items() if v.passed} for name, verdicts in results.items()}
+    everything = set(results["solution"])
+    assert got == {
+        "stub": set(),
+        "solution": everything,
+        "nan": everything - {"class_means.empty"},
+        "far": {"class_means.values", "class_means.empty"},
+    }
+
+
+def test_inputs_depend_on_the_secret_and_nothing_else() -> None:
+    loaded = load_assignment(ASSIGNMENT)
+    first, again, other = (draw(loaded, s) for s in (SECRET, SECRET, SECRET + b"!"))
+    for check in first:
+        for a, b, c in zip(first[check], again[check], other[check], strict=True):
+            assert wire.encode(a.args, x := bytearray()) == wire.encode(b.args, y := bytearray()) and x == y
+            wire.encode(c.args, z := bytearray())
+            assert x != z and a.seed != c.seed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('points=3, call="nearest_mean"', 'points=4, call="nearest_mean"', "its checks 5"),
+        ('"class_means.empty"', '"class_means.values"', "two checks have the same id"),
+        ('part="class_means_test", points=2, call="class_means", inputs=draw_w', 'part="x", points=2, call="class_means", inputs=draw_w',
+         "no autograded part"),
+    ],
+)  # fmt: skip
+def test_an_inconsistent_assignment_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+    folder = shutil.copytree(ASSIGNMENT, tmp_path / NAME)
+    checks = (folder / "checks.py").read_text()
+    assert old in checks
+    (folder / "checks.py").write_text(checks.replace(old, new))
+    with pytest.raises(AssignmentError, match=says):
+        load_assignment(folder)
+
+
+def test_solution_marks_must_pair() -> None:
+    code = "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION"
+    assert student_text(code, "code") == "def f():\n    # YOUR CODE HERE\n    raise NotImplementedError()"
+    for broken in (code.replace("### END SOLUTION", ""), code.replace("### BEGIN SOLUTION", "")):
+        with pytest.raises(NotebookError):
+            student_text(broken, "code")
+
+
+# ----------------------------------------------------------------------------------------------------------- release
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("release")
+    release(load_assignment(ASSIGNMENT), out, SECRET, "none" if REASON else "bwrap")
+    return out
+
+
+def test_no_student_file_holds_hidden_tests_solutions_or_checks(released: Path) -> None:
+    with zipfile.ZipFile(released / "student" / f"{NAME}.zip") as archive:
+        zipped = {name: archive.read(name) for name in archive.namelist()}
+    on_disk = {p.name: p.read_bytes() for p in (released / "student").iterdir() if p.suffix != ".zip"}
+    assert sorted(zipped.values()) == sorted(on_disk.values())
+    for content in on_disk.values():
+        for word in (
+            b"HIDDEN",
+            b"check_part",
+            b"SOLUTION",
+            b"class_means.empty",
+            b"nearest_mean.accuracy",
+            b"argmin(dim=1)\\n",
+        ):
+            assert word not in content
+        assert SECRET not in content
+    solution = (released / "solution" / f"{NAME}_solution.ipynb").read_text()
+    assert "HIDDEN" not in solution and "BEGIN SOLUTION" not in solution and "torch.cdist" in solution
+    assert "check_part" in (released / "instructor" / f"{NAME}_key.ipynb").read_text()
+
+
+def test_the_visible_checks_are_drawn_from_the_public_seed_alone(released: Path, tmp_path: Path) -> None:
+    release(load_assignment(ASSIGNMENT), tmp_path, b"quite another secret, as long as it has to be", "none")
+    for path in (f"student/{NAME}.checks", f"solution/{NAME}_solution.ipynb"):
+        assert (tmp_path / path).read_bytes() == (released / path).read_bytes()
+    theirs, public = (
+        json.loads((released / p).read_text()) for p in (f"student/{NAME}.ipynb", f"solution/{NAME}_solution.ipynb")
+    )
+    seeds = ["".join(n["cells"][1]["source"]).split("SEED = ")[1].split()[0] for n in (theirs, public)]
+    assert seeds[0] != seeds[1]
+
+
+def test_released_notebooks_are_valid(released: Path) -> None:
+    import nbformat
+
+    for path in released.rglob("*.ipynb"):
+        nbformat.validate(nbformat.read(path, as_version=4))
+
+
+def test_the_students_check_teaches(released: Path) -> None:
+    bundle, blob = student.find_bundle(released / "student")
+    right = {"np": np, "torch": torch}
+    exec(json.loads(text())["cells"][0]["source"] + json.loads(text())["cells"][1]["source"], right)
+    assert "right on 3 random inputs" in student.run_check(bundle, blob, "class_means.values", right)
+    assert "right" in student.run_check(bundle, blob, "nearest_mean.indices", right)
+    for function, says in (
+        (lambda f, m: torch.cdist(f, m).argmin(dim=0), "should have shape.*Hint: Distances"),
+        (lambda f, m: f.detach() @ m.T, "should have shape"),
+        (lambda f, m: None, "`return` missing"),
+        (lambda f, m: object(), "cannot be handed back"),
+    ):
+        with pytest.raises(CheckFailed, match=f"(?s){says}"):
+            student.run_check(bundle, blob, "nearest_mean.indices", right | {"nearest_mean": function})
+    with pytest.raises(CheckFailed, match="is not defined"):
+        student.run_check(bundle, blob, "class_means.values", {})
+    with pytest.raises(KeyError, match="no visible check is called 'class_means.empty'"):
+        student.run_check(bundle, blob, "class_means.empty", right)
+    with pytest.raises(ZeroDivisionError):
+        student.run_check(bundle, blob, "class_means.values", {"class_means": lambda *a: 1 / 0})
+
+
+def test_check_on_the_command_line(released: Path) -> None:
+    for folder, name, status, says in (
+        ("solution", f"{NAME}_solution.ipynb", 0, "✓ nearest_mean.indices"),
+        ("student", f"{NAME}.ipynb", 1, "not written yet"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "xfergrade", "check", str(released / folder / name)], capture_output=True, text=True
+        )
+        assert done.returncode == status and says in done.stdout, done.stdout + done.stderr
+
+
+def test_a_notebook_without_its_checks_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="found in .*: none"):
+        student.find_bundle(tmp_path)
+
+
+# ----------------------------------------------------------------------------------------------------- submissions
+
+
+def test_the_forms_of_learning_platforms(tmp_path: Path) -> None:
+    names = {
+        "doejane_LATE_11_22_hw-2.ipynb": ("doejane_11", 2, True),
+        "roe_12_23_hw.ipynb": ("roe_12", 0, False),
+        "Jane Doe_77_assignsubmission_file_/hw.ipynb": ("Jane Doe_77", 0, False),
+        "John Roe_78_assignsubmission_file_hw.ipynb": ("John Roe_78", 0, False),
+        "submission_901/deep/hw.ipynb": ("submission_901", 0, False),
+        "zoë/hw (3).ipynb": ("zoë", 3, False),
+        "plain.ipynb": ("plain", 0, False),
+        "plain (1).ipynb": ("plain", 1, False),
+    }
+    for name in names:
+        path = tmp_path / "export" / "assignment_5" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"{}")
+    uploads = find_uploads(tmp_path)
+    found = {(u.student, attempt, late) for u in uploads for _, attempt, late in u.files}
+    assert found == set(names.values())
+    with pytest.raises(FileNotFoundError, match="not a folder"):
+        find_uploads(tmp_path / "missing")
+
+
+def test_slugs_differ_where_students_differ() -> None:
+    names = ["a", "A", "ä", "ö", "../..", "a/b", "a b", "x" * 300, "x" * 301, "\udcff", "con"]
+    slugs = [slug(n) for n in names]
+    assert len({s.lower() for s in slugs}) == len(names)
+    assert all("/" not in s and len(s) < 60 and not s.startswith(".") for s in slugs)
+
+
+def test_manual_points_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "manual.csv"
+    path.write_text(
+        "id,student,part,out_of,points,comment,text\njane-1,jane,discussion,2,1.5,Good.,…\njoe-1,joe,discussion,2,,,\n"
+    )
+    assert read_manual(path) == {("jane-1", "discussion"): (1.5, "Good.")}
+    record = {
+        "student": "x",
+        "verdicts": [],
+        "notes": [],
+        "manual": [{"part": "discussion", "out_of": 2, "text": "", "pictures": []}],
+    }
+    assert gradescope(record, {(slug("x"), "discussion"): (1.5, "Good.")})["tests"][0]["score"] == 1.5
+    path.write_text(path.read_text().replace("1.5", "7"))
+    with pytest.raises(ValueError, match="7.0 of 2 points"):
+        read_manual(path)
+
+
+def test_the_journal_survives_a_torn_line_and_refuses_a_second_grader_or_other_checks(tmp_path: Path) -> None:
+    with open_journal(tmp_path, "one") as journal:
+        journal.append({"student": "jane", "points": 3})
+        with pytest.raises(JournalError, match="another grader"), open_journal(tmp_path, "one"):
+            pass
+    with open(tmp_path / "journal.jsonl", "ab") as file:
+        file.write(b'{"student": "jo')
+    with open_journal(tmp_path, "one") as journal:
+        assert set(journal.records) == {"jane"}
+        journal.append({"student": "joe"})
+    assert [json.loads(line) for line in (tmp_path / "journal.jsonl").read_bytes().splitlines()][-1] == {
+        "student": "joe"
+    }
+    with pytest.raises(JournalError, match="another secret"), open_journal(tmp_path, "two"):
+        pass
+
+
+def test_a_secret_must_be_long_private_and_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "secret"
+    path.parent.mkdir()
+    path.write_bytes(b"short")
+    path.chmod(0o600)
+    with pytest.raises(ValueError, match="too short"):
+        read_secret(path)
+    path.write_bytes(b"x" * 64)
+    assert read_secret(path) == b"x" * 64
+    path.chmod(0o644)
+    with pytest.raises(ValueError, match="others can read"):
+        read_secret(path)
+    path.chmod(0o600)
+    with pytest.raises(ValueError, match="lies in"):
+        read_secret(path, tmp_path)
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(ValueError, match="lies in"):
+        read_secret(path)
+
+
+# ------------------------------------------------------------------------------------------------------- isolation
+
+
+def small_class(folder: Path) -> list[str]:
+    """A class of one honest student, and the arguments of `grade`."""
+    (folder / "class").mkdir(parents=True)
+    (folder / "class" / "jane.ipynb").write_bytes(text())
+    (folder / "secret").write_bytes(b"x" * 64)
+    (folder / "secret").chmod(0o600)
+    return ["grade", str(ASSIGNMENT), str(folder / "class"), str(folder / "out"), "--secret", str(folder / "secret")]
+
+
+def graded(folder: Path) -> float:
+    record = json.loads((folder / "out" / "journal.jsonl").read_text().splitlines()[1])
+    return sum(v["points"] for v in record["verdicts"])
+
+
+def test_without_isolation_it_refuses_and_says_why(tmp_path: Path) -> None:
+    arguments = small_class(tmp_path)
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "xfergrade", *arguments], capture_output=True, text=True, env=environment
+    )
+    assert (
+        done.returncode == 3 and "bubblewrap is not installed" in done.stderr and "--trust-submissions" in done.stderr
+    )
+    assert not (tmp_path / "out" / "grades.csv").exists()
+
+
+def test_trusting_submissions_says_what_that_gives_up(tmp_path: Path) -> None:
+    arguments = [*small_class(tmp_path), "--trust-submissions"]
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "xfergrade", *arguments], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0 and "WITHOUT isolation" in done.stderr and "delete your files" in done.stderr
+    assert graded(tmp_path) == FULL
+
+
+def test_refuses_private_files_that_the_sandbox_could_read(tmp_path: Path) -> None:
+    arguments = small_class(tmp_path)
+    arguments[3] = str(Path(sys.prefix) / "out")
+    done = subprocess.run([sys.executable, "-m", "xfergrade", *arguments], capture_output=True, text=True)
+    assert done.returncode == 2 and "which the sandbox can read" in done.stderr
+
+
+@isolated
+def test_isolation_for_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The same walls without root: a user namespace instead of a change of user id."""
+    python = Path("/usr/bin/python3")
+    packages = next(p for p in sys.path if p.endswith("site-packages"))
+    version = subprocess.run([python, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True)
+    if os.geteuid() != 0:
+        pytest.skip("this run is an ordinary user's already")
+    if version.stdout.strip() != str(sys.version_info[:2]):
+        pytest.skip("no interpreter of the same version that an ordinary user may read")
+    folder = Path("/var/tmp") / f"xfergrade-test-{os.getpid()}"
+    try:
+        arguments = small_class(folder)
+        hostile = text(
+            {
+                "nearest_mean": "import os\n\ndef nearest_mean(f, m):\n    return [os.getuid(), os.listdir('/'), os.listdir('/proc')]\n"
+            }
+        )
+        (folder / "class" / "joe.ipynb").write_bytes(hostile)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, 65534, 65534)
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "PYTHONPATH": os.pathsep.join([str(ASSIGNMENT.parents[2]), packages]),
+        }
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(python), "-m", "xfergrade", *arguments],
+            capture_output=True, text=True, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert graded(folder) == FULL
+        assert (folder / "out" / "journal.jsonl").stat().st_uid == 65534
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@isolated
+@pytest.mark.parametrize("isolation", ["bwrap", "none"])
+def test_a_step_that_dies_costs_only_itself(isolation: str) -> None:
+    limits = sandbox.Limits(seconds=2, memory_mb=256)
+    with sandbox.Sandbox(("numpy",), limits, isolation) as box:
+        call = {"target": "f", "seed": 1, "args": {"tuple": []}}
+        box.set_inputs(None, {"a#0": call, "b#0": {**call, "target": "g"}, "c#0": call}, b"")
+        cells = (
+            ("one", "import os\ndef f():\n    return 3\n"),
+            ("two", "def g():\n    os._exit(5)\n"),
+            ("three", "1 / 0"),
+        )
+        answers = box.run(sandbox.Job(cells, ("a#0", "b#0", "c#0")))
+    assert {k: v.status for k, v in answers.items()} == {
+        "cell one": "ok", "cell two": "ok", "cell three": "error", "call a#0": "ok", "call b#0": "ended", "call c#0": "ok",
+    }  # fmt: skip
+    assert answers["call b#0"].value == "exit status 5" and answers["call c#0"].value == 3
+
+
+@isolated
+def test_the_server_may_die_between_submissions() -> None:
+    with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=2, memory_mb=256)) as box:
+        box.set_inputs(None, {"a#0": {"target": "f", "seed": 1, "args": {"tuple": []}}}, b"")
+        job = sandbox.Job((("one", "def f():\n    return 3\n"),), ("a#0",))
+        assert box.run(job)["call a#0"].value == 3
+        assert box._process is not None
+        box._process.kill()
+        box._process.wait()
+        assert box.run(job)["call a#0"].value == 3
+
+
+@isolated
+def test_a_wrong_module_is_reported() -> None:
+    with pytest.raises(sandbox.IsolationError, match="not installed"):
+        sandbox.Sandbox(("no_such_module",), sandbox.Limits()).__enter__()
+
+
+# -------------------------------------------------------------------------------------------------------- nbgrader
+
+
+def nbgrader(folder: Path, *arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "IPYTHONDIR": str(folder), **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_nbgrader_takes_the_source_notebook_as_it_is(tmp_path: Path, released: Path) -> None:
+    """generate_assignment makes the same stubs as `release`; autograde gives the solution its points."""
+    pytest.importorskip("nbgrader")
+    source = tmp_path / "source" / NAME
+    source.mkdir(parents=True)
+    shutil.copy(ASSIGNMENT / f"{NAME}.ipynb", source)
+    shutil.copy(released / "student" / f"{NAME}.checks", source)
+    (tmp_path / "secret").write_bytes(SECRET)
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'x'\n")
+    nbgrader(tmp_path, "generate_assignment", NAME)
+    theirs = json.loads((tmp_path / "release" / NAME / f"{NAME}.ipynb").read_text())
+    ours = json.loads((released / "student" / f"{NAME}.ipynb").read_text())
+    for a, b in zip(theirs["cells"], ours["cells"], strict=True):
+        mine, other = "".join(b["source"]), "".join(a["source"])
+        if "RELEASE SEED" not in mine:
+            assert other.strip() == mine.strip()
+    submitted = tmp_path / "submitted" / "jane" / NAME
+    submitted.mkdir(parents=True)
+    shutil.copy(released / "solution" / f"{NAME}_solution.ipynb", submitted / f"{NAME}.ipynb")
+    shutil.copytree(tmp_path / "release" / NAME, tmp_path / "submitted" / "joe" / NAME)
+    nbgrader(
+        tmp_path, "autograde", NAME, XFERGRADE_ASSIGNMENT=str(ASSIGNMENT), XFERGRADE_SECRET=str(tmp_path / "secret")
+    )
+    nbgrader(tmp_path, "export")
+    rows = (tmp_path / "grades.csv").read_text()
+    header, *students = [line.split(",") for line in rows.splitlines()]
+    scores = {row[header.index("student_id")]: float(row[header.index("raw_score")]) for row in students}
+    assert scores == {"jane": 8, "joe": 0}
+
+
+def test_nothing_is_written_by_reading_a_zip(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("../evil.ipynb", text())
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "jane.zip").write_bytes(buffer.getvalue())
+    from xfergrade.collect import read_upload
+
+    (upload,) = find_uploads(tmp_path / "class")
+    submission = read_upload(upload, NAME, "2", frozenset({"class_means"}))
+    assert submission.notebook is None and "leaves the zip" in submission.notes[0]
+    assert [p.name for p in tmp_path.rglob("*")] == ["class", "jane.zip"]
