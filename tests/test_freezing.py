@@ -92,7 +92,10 @@ def test_a_copy_of_a_frozen_model_is_frozen_and_independent() -> None:
     freeze(model.features)
     twin = copy.deepcopy(model)
     before, twin_before = snapshot(model), snapshot(twin)
+    for part in twin.features.modules():
+        part.training = True  # the copy has to look after its own modes, not the original's
     twin.train()
+    assert not any(part.training for part in twin.features.modules())
     step(twin, sgd(twin))
     assert changed(twin, twin_before) == {"head.weight", "head.bias"}
     assert not twin.features.training and changed(model, before) == set()
