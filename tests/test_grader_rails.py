@@ -192,7 +192,7 @@ def test_inputs_depend_on_the_secret_and_nothing_else() -> None:
     [
         ('points=3, call="nearest_mean"', 'points=4, call="nearest_mean"', "its checks 5"),
         ('"class_means.empty"', '"class_means.values"', "two checks have the same id"),
-        ('part="class_means_test", points=2, call="class_means", inputs=draw_w', 'part="x", points=2, call="class_means", inputs=draw_w',
+        ('"class_means.empty", part="class_means_test"', '"class_means.empty", part="x"',
          "no autograded part"),
     ],
 )  # fmt: skip
@@ -448,7 +448,7 @@ def test_isolation_for_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory
         arguments = small_class(folder)
         hostile = text(
             {
-                "nearest_mean": "import os\n\ndef nearest_mean(f, m):\n    return [os.getuid(), os.listdir('/'), os.listdir('/proc')]\n"
+                "nearest_mean": "import os\n\ndef nearest_mean(f, m):\n    return [os.getuid(), os.listdir('/')]\n"
             }
         )
         (folder / "class" / "joe.ipynb").write_bytes(hostile)
@@ -484,7 +484,8 @@ def test_a_step_that_dies_costs_only_itself(isolation: str) -> None:
         )
         answers = box.run(sandbox.Job(cells, ("a#0", "b#0", "c#0")))
     assert {k: v.status for k, v in answers.items()} == {
-        "cell one": "ok", "cell two": "ok", "cell three": "error", "call a#0": "ok", "call b#0": "ended", "call c#0": "ok",
+        "cell one": "ok", "cell two": "ok", "cell three": "error",
+        "call a#0": "ok", "call b#0": "ended", "call c#0": "ok",
     }  # fmt: skip
     assert answers["call b#0"].value == "exit status 5" and answers["call c#0"].value == 3
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _grade_all(judge: Judge, todo: list[Submission], journal: Journal, jobs: int
         ThreadPoolExecutor(jobs) as pool,
         tqdm(total=len(todo), desc="grading", unit="submission", disable=None) as bar,
     ):
-        running = {pool.submit(grade_one, judge, s) for s, _ in zip(queue, range(jobs), strict=False)}
+        running = {pool.submit(grade_one, judge, s) for s in islice(queue, jobs)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:

@@ -144,11 +144,12 @@ def _environment(grader: str) -> dict[str, str]:
     extra = [
         p for p in sys.path if Path(p).name in ("site-packages", "dist-packages") and p not in site.getsitepackages()
     ]
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    # One thread of computation for each submission; one pool of memory, since each more reserves 64 MB of address space.
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
     return {
         "PATH": "/usr/bin:/bin", "HOME": "/tmp", "USER": "student", "LANG": "C.UTF-8", "MPLBACKEND": "agg",
         "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join([grader, *extra]),
-        **one_thread,
+        **one,
     }  # fmt: skip
 
 

@@ -132,8 +132,8 @@ if not done:
 # ------------------------------------------------------------------------------------------- files, network, processes
 
 CODE += [
-    code("deletes_files", "deletes the system, the packages and the grader, then works honestly", FULL,
-         body(f"for path in ('/grader', '/home', '/root', '/work', np.__path__[0] + '/linalg', '/tmp'):\n"
+    code("deletes_files", "deletes the grader, a package and all else it finds, then works honestly", FULL,
+         body(f"for path in ('/grader', np.__path__[0] + '/linalg', '/etc', '/dev', '/tmp'):\n"
               f"    shutil.rmtree(path, ignore_errors=True)\nreturn {HONEST}", before="import shutil")),
     code("overwrites_numpy", "writes into NumPy's own file", FULL, attempt("open(np.__file__, 'a').write('boom')")),
     code("reads_the_secret", "opens the instructor's secret", FULL, attempt("open('@SECRET@').read()")),
