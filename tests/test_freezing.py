@@ -62,6 +62,17 @@ def test_frozen_parameters_and_buffers_stay_bit_identical() -> None:
     assert changed(model, before) == {"head.weight", "head.bias"}
 
 
+def test_freezing_between_backward_and_step_holds() -> None:
+    model = small_net()
+    optimizer = sgd(model)
+    x, y = batch()
+    F.cross_entropy(model(x), y).backward()
+    freeze(model.features)
+    before = snapshot(model)
+    optimizer.step()
+    assert changed(model, before) == {"head.weight", "head.bias"}
+
+
 def test_frozen_features_are_the_same_in_training_and_evaluation() -> None:
     """Dropout stays off and BatchNorm uses its stored statistics."""
     model = small_net()
