@@ -19,7 +19,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ SHARE = 0.8  # of the source's training pictures, drawn anew by each seed
 TUNING_SEED = 100
 SEEDS = (0, 1, 2, 3, 4)
 CURVE_SEEDS = (0, 1, 2)
-CURVE_LABELS = (2, 5)
-LONGER = 5  # times the steps, for a network from scratch
+CURVE_LABELS, CURVE_STEPS = (2, 5), (20, 30)
+LONGER = 3  # times the steps, for a network from scratch
 
 SETTINGS = {
     "network": "efficientnet_lite0, ImageNet weights (scratch: the same network, fresh weights)",
@@ -72,7 +72,7 @@ SETTINGS = {
     "steps": STEPS, "batch_size": 32, "optimizer": "AdamW, weight decay 1e-4, cosine with 10 % warm-up",
     "rates": RATES, "penalties": PENALTIES, "layer_decay": LAYER_DECAY, "last_blocks": LAST_BLOCKS,
     "share": SHARE, "tuning_seed": TUNING_SEED, "seeds": SEEDS,
-    "curve_seeds": CURVE_SEEDS, "curve_labels": CURVE_LABELS, "longer": LONGER,
+    "curve_seeds": CURVE_SEEDS, "curve_labels": CURVE_LABELS, "curve_steps": CURVE_STEPS, "longer": LONGER,
 }  # fmt: skip
 
 
@@ -93,7 +93,7 @@ class Run:
 
 
 # ------------------------------------------------------------------------------------------------------- the methods
-# Each takes (model, train, val, setting, penalty, seed) and leaves the model trained.
+# Each takes (model, train, val, setting, penalty, steps, seed) and leaves the model trained.
 
 
 def hold_statistics(model: Classifier) -> None:
@@ -109,56 +109,68 @@ def reset(model: Classifier) -> None:
             fresh()
 
 
-def scratch(model: Classifier, train: Split, val: Split, lr: float, penalty: float, seed: int) -> None:
+def scratch(model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int) -> None:
     reset(model)
-    finetune(model, train, steps=STEPS, lr=lr, seed=seed)
+    finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
-def scratch_longer(model: Classifier, train: Split, val: Split, lr: float, penalty: float, seed: int) -> None:
+def scratch_longer(
+    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+) -> None:
     reset(model)
-    finetune(model, train, steps=LONGER * STEPS, lr=lr, seed=seed)
+    finetune(model, train, steps=LONGER * steps, lr=lr, seed=seed)
 
 
-def head_only(model: Classifier, train: Split, val: Split, setting: float, penalty: float, seed: int) -> None:
+def head_only(
+    model: Classifier, train: Split, val: Split, setting: float, penalty: float, steps: int, seed: int
+) -> None:
     linear_probe(model, train, val, l2s=(setting,))
 
 
-def last_blocks(model: Classifier, train: Split, val: Split, lr: float, penalty: float, seed: int) -> None:
+def last_blocks(model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int) -> None:
     freeze(model.features)
     for name in LAST_BLOCKS:
         unfreeze(model.features.get_submodule(name))
-    finetune(model, train, steps=STEPS, lr=lr, seed=seed)
+    finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
-def whole(model: Classifier, train: Split, val: Split, lr: float, penalty: float, seed: int) -> None:
-    finetune(model, train, steps=STEPS, lr=lr, seed=seed)
+def whole(model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int) -> None:
+    finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
-def discriminative(model: Classifier, train: Split, val: Split, lr: float, penalty: float, seed: int) -> None:
-    finetune(model, train, steps=STEPS, lr=lr, layer_decay=LAYER_DECAY, seed=seed)
+def discriminative(
+    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+) -> None:
+    finetune(model, train, steps=steps, lr=lr, layer_decay=LAYER_DECAY, seed=seed)
 
 
-def gradual(model: Classifier, train: Split, val: Split, lr: float, penalty: float, seed: int) -> None:
-    gradual_unfreeze(model, train, steps=STEPS, lr=lr, seed=seed)
+def gradual(model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int) -> None:
+    gradual_unfreeze(model, train, steps=steps, lr=lr, seed=seed)
 
 
-def probe_then_tune(model: Classifier, train: Split, val: Split, lr: float, penalty: float, seed: int) -> None:
+def probe_then_tune(
+    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+) -> None:
     linear_probe(model, train, val, l2s=(penalty,))
-    finetune(model, train, steps=STEPS, lr=lr, seed=seed)
+    finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
-def whole_bn_held(model: Classifier, train: Split, val: Split, lr: float, penalty: float, seed: int) -> None:
+def whole_bn_held(
+    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+) -> None:
     hold_statistics(model)
-    finetune(model, train, steps=STEPS, lr=lr, seed=seed)
+    finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
-def probe_then_tune_bn_held(model: Classifier, train: Split, val: Split, lr: float, penalty: float, seed: int) -> None:
+def probe_then_tune_bn_held(
+    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+) -> None:
     linear_probe(model, train, val, l2s=(penalty,))
     hold_statistics(model)
-    finetune(model, train, steps=STEPS, lr=lr, seed=seed)
+    finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
-METHODS: dict[str, Callable[[Classifier, Split, Split, float, float, int], None]] = {
+METHODS: dict[str, Callable[[Classifier, Split, Split, float, float, int, int], None]] = {
     "scratch": scratch,
     "head only": head_only,
     "last blocks": last_blocks,
@@ -171,8 +183,8 @@ METHODS: dict[str, Callable[[Classifier, Split, Split, float, float, int], None]
     "scratch, longer": scratch_longer,
 }
 TUNED = tuple(m for m in METHODS if m != "scratch, longer")  # which takes the rate of the short one
-CURVE_METHODS = ("head only", "whole network", "LP-FT")
-SECOND_METHODS = ("head only", "whole network", "LP-FT", "whole network, BN held", "LP-FT, BN held")
+KUMAR_METHODS = ("head only", "whole network", "LP-FT", "whole network, BN held", "LP-FT, BN held")
+CURVE_METHODS = ("head only", "whole network", "LP-FT, BN held")
 
 
 def grid(method: str) -> tuple[float, ...]:
@@ -215,7 +227,8 @@ def execute(run: Run, domains: dict[str, Domain], original: dict[str, Tensor], p
     model = replace_head(backbone(), len(domain.classes))
     train, left = labelled(domain.train, run.labels, run.seed)
     val = joined(domain.val, left)
-    METHODS[run.method](model, train, val, run.setting, penalty, run.seed)
+    steps = STEPS if run.labels is None else CURVE_STEPS[CURVE_LABELS.index(run.labels)]
+    METHODS[run.method](model, train, val, run.setting, penalty, steps, run.seed)
     on_train, on_val = evaluate(model, train), evaluate(model, val)
     record = asdict(run) | {
         "train_pictures": len(train), "val_pictures": len(val),
@@ -281,16 +294,20 @@ def choose(results: dict[str, Any], method: str) -> float:
 
 
 def plan(chosen: dict[str, float]) -> list[Run]:
-    def final(
-        part: str, methods: tuple[str, ...], source: str, labels: int | None, seeds: tuple[int, ...]
-    ) -> list[Run]:
+    """The runs that are reported, the most telling first, in case time runs out."""
+
+    def final(part: str, methods: Sequence[str], source: str, labels: int | None, seeds: Sequence[int]) -> list[Run]:
         return [Run(part, m, source, labels, chosen[m], seed) for seed in seeds for m in methods]
 
-    runs = final("main", TUNED, SOURCE, None, SEEDS)
-    for labels in CURVE_LABELS:
-        runs += final("curve", CURVE_METHODS, SOURCE, labels, CURVE_SEEDS)
-    runs += final("second", SECOND_METHODS, SECOND_SOURCE, None, CURVE_SEEDS)
-    return runs + final("main", ("scratch, longer",), SOURCE, None, CURVE_SEEDS)
+    def reported(seeds: Sequence[int]) -> list[Run]:
+        others = [m for m in TUNED if m not in (*KUMAR_METHODS, "scratch")]
+        return final("main", KUMAR_METHODS, SOURCE, None, seeds) + final("main", others, SOURCE, None, seeds)
+
+    first, rest = SEEDS[: len(CURVE_SEEDS)], SEEDS[len(CURVE_SEEDS) :]
+    curve = [run for n in CURVE_LABELS for run in final("curve", CURVE_METHODS, SOURCE, n, CURVE_SEEDS)]
+    longer = final("main", ["scratch, longer"], SOURCE, None, CURVE_SEEDS)
+    second = final("second", KUMAR_METHODS, SECOND_SOURCE, None, CURVE_SEEDS)
+    return reported(first) + curve + longer + reported(rest) + second
 
 
 def main() -> None:
