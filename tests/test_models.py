@@ -263,9 +263,11 @@ def test_torchvision_networks_compute_what_torchvision_computes(
     pixels = torch.randint(256, (2, 3, 96, 96), dtype=torch.uint8)
     mean, std = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     with torch.no_grad():
-        expected = net((pixels / 255 - mean) / std)
-        model = backbone(name).eval()
-        got = model(to_float(pixels))
+        # Random networks hardly look at their input: in double precision even that little can be compared.
+        expected = net.double()((pixels / 255 - mean).double() / std)
+        model = backbone(name).eval().double()
+        got = model(to_float(pixels).double())
     assert asked[0][0] == name and asked[0][1]
-    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-3)
-    assert model.features(to_float(pixels)).shape == (2, feature_dim(model))
+    spread = (expected[0] - expected[1]).abs().max().item()
+    assert (got - expected).abs().max().item() < 1e-3 * spread
+    assert model.features(to_float(pixels).double()).shape == (2, feature_dim(model))

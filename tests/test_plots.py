@@ -32,7 +32,7 @@ def test_smoothing_is_a_running_mean_with_as_many_points() -> None:
 
 def test_curves_show_the_mean_and_the_whole_spread() -> None:
     ax = plot_curves(
-        {"a": [[1, 2, 3], [3, 4, 9]], "b": [[5, 5, 5]]}, [1, 10, 100], xlabel="steps", ylabel="loss (nats)"
+        {"a": [[1, 2, 3], [3, 4, 9], [2, 3, 6]], "b": [[5, 5, 5]]}, [1, 10, 100], xlabel="steps", ylabel="loss (nats)"
     )
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [2, 3, 6])
     np.testing.assert_allclose(ax.lines[1].get_ydata(), [5, 5, 5])
