@@ -1,6 +1,6 @@
 """How much is a network that knows letters worth when digits are to be learned from few labels?
 
-    python experiments/letters_to_digits.py     about 7 minutes on one core
+    python experiments/letters_to_digits.py     about 6 minutes on one core
 
 Targets: MNIST and SynDigits; 5, 10, 20 and 50 labels a class; three seeds, which draw labels and initial weights. Four
 methods with one architecture: the letters' features frozen under a linear probe, the same fine-tuned, the net from

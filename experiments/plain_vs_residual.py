@@ -1,10 +1,11 @@
 """Does a deeper net fit its own training set better, with and without shortcuts?
 
-    python experiments/plain_vs_residual.py     about 7 minutes on one core
+    python experiments/plain_vs_residual.py     about 4 minutes on one core
 
 Plain and residual nets of He et al. (2016a, §4.2) with equal parameters, depths 8, 20, 32 and 56, width 8, on MNIST's
-3,500 training digits at 16×16 pixels; three seeds; the deepest also with a smaller learning rate. What is asked is the
-error on the *training* set; the validation error stands beside it. No test label is read.
+3,500 training digits at 16×16 pixels; three seeds; the deepest plain net also with a smaller learning rate, since a
+rate that suits one net may be wrong for another. What is asked is the error on the *training* set; the validation error
+stands beside it. No test label is read.
 
 Each finished run is written to results/plain_vs_residual.json at once, and is not repeated by a later call.
 """
@@ -39,7 +40,7 @@ SETTINGS = {
     "domain": "mnist",
     "image_size": 16,
     "width": 8,
-    "steps": 250,
+    "steps": 150,
     "batch": 64,
     "lr": 0.1,
     "smaller_lr": 0.03,
@@ -91,7 +92,7 @@ def main() -> None:
         "runs": record["runs"],
     }
     plan = [(depth, residual, seed, 0.1) for seed in SEEDS for depth in DEPTHS for residual in (False, True)]
-    plan += [(56, residual, seed, 0.03) for seed in SEEDS for residual in (False, True)]
+    plan += [(56, False, seed, 0.03) for seed in SEEDS]
     done = {(r["depth"], r["residual"], r["seed"], r["lr"]) for r in record["runs"]}
     for job in tqdm([job for job in plan if job not in done], desc="nets", unit="net"):
         record["runs"].append(run(domain, *job))

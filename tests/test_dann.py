@@ -101,9 +101,7 @@ def test_head_learns_as_without_adaptation_and_features_get_both_gradients() -> 
 
     lam = 0.7
     z_s, z_t = model.features(x_s), model.features(x_t)
-    both, both_head = grads_of(
-        F.cross_entropy(model.head(z_s), y), domain_adversarial_loss(disc, z_s, z_t, lam)
-    )
+    both, both_head = grads_of(F.cross_entropy(model.head(z_s), y), domain_adversarial_loss(disc, z_s, z_t, lam))
     labels, labels_head = grads_of(F.cross_entropy(model.head(model.features(x_s)), y))
     z_s, z_t = model.features(x_s), model.features(x_t)
     domains, _ = grads_of(F.softplus(disc(z_s)).mean() + F.softplus(-disc(z_t)).mean())

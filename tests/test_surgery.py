@@ -26,9 +26,14 @@ def test_a_new_head_has_the_asked_shape_and_leaves_the_encoder_alone() -> None:
 def source_and_destination() -> tuple[nn.Module, nn.Module]:
     """A shared layer, one of another shape, one on each side alone, and buffers."""
     torch.manual_seed(0)
-    src = nn.ModuleDict({
-        "same": nn.Linear(3, 4), "norm": nn.BatchNorm1d(4), "wider": nn.Linear(4, 5), "old": nn.Linear(2, 2),
-    })
+    src = nn.ModuleDict(
+        {
+            "same": nn.Linear(3, 4),
+            "norm": nn.BatchNorm1d(4),
+            "wider": nn.Linear(4, 5),
+            "old": nn.Linear(2, 2),
+        }
+    )
     dst = nn.ModuleDict({
         "same": nn.Linear(3, 4), "norm": nn.BatchNorm1d(4), "wider": nn.Linear(4, 6), "new": nn.Linear(2, 2),
     })  # fmt: skip

@@ -144,7 +144,7 @@ def _environment(grader: str) -> dict[str, str]:
     extra = [
         p for p in sys.path if Path(p).name in ("site-packages", "dist-packages") and p not in site.getsitepackages()
     ]
-    # One thread of computation for each submission; one pool of memory, since each more reserves 64 MB of address space.
+    # One thread of computation, and one pool of memory: each further pool reserves 64 MB of address space.
     one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
     return {
         "PATH": "/usr/bin:/bin", "HOME": "/tmp", "USER": "student", "LANG": "C.UTF-8", "MPLBACKEND": "agg",
