@@ -60,7 +60,7 @@ def test_depth_counts_the_layers_with_weights(depth: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("depth", "block", "hint"), [(21, "basic", "6n"), (2, "basic", "6n"), (20, "bottleneck", "9n")]
+    ("depth", "block", "hint"), [(21, "basic", "6n"), (2, "basic", "6n"), (21, "bottleneck", "9n")]
 )
 def test_a_depth_that_no_net_has_is_refused_with_the_formula(depth: int, block: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint):
