@@ -67,12 +67,18 @@ def read_secret(path: Path, *others: Path) -> bytes:
     return secret
 
 
-def outside_the_sandbox(loaded: Loaded, *paths: Path) -> None:
-    """Refuse private files in folders that submissions can read.
+def outside_the_sandbox(loaded: Loaded, isolation: str, *paths: Path) -> None:
+    """Refuse private files where submissions can read them.
 
     Raises:
-        ValueError: one of the paths lies in such a folder.
+        ValueError: one of the paths lies in such a folder or, with another user id as the only wall, is open to others.
     """
+    if isolation == "user":
+        for path in (p.resolve() for p in paths):
+            way = [p for p in path.parents if p.exists()]
+            if all(p.stat().st_mode & 0o001 for p in way) and not (path.exists() and path.stat().st_mode & 0o005 == 0):
+                raise ValueError(f"--isolation user: other users can read {path}. Close it: chmod go-rwx {path}")
+        return
     for folder in visible_folders(loaded.spec.modules):
         for path in paths:
             if path.resolve().is_relative_to(folder):
@@ -100,7 +106,7 @@ def run_command(options: argparse.Namespace) -> int:
     isolation = "none" if options.trust_submissions else options.isolation
     if isolation == "none":
         print(TRUST, file=sys.stderr)
-    outside_the_sandbox(loaded, options.secret, loaded.folder, options.out, *shared)
+    outside_the_sandbox(loaded, isolation, options.secret, loaded.folder, options.out, *shared)
     if options.command == "release":
         for path in release(loaded, options.out, secret, isolation):
             print(path)

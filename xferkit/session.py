@@ -11,6 +11,7 @@ import platform
 import random
 import warnings
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,8 +95,6 @@ def setup(seed: int = 0) -> Session:
         ValueError: `XFERKIT_DEVICE` or `XFERKIT_PROFILE` holds an unknown word.
         RuntimeError: the device asked for is not on this machine.
     """
-    import torchvision
-
     from xferkit import __version__
 
     # cuBLAS reads this once, when the first handle is made; without it matrix products vary from run to run.
@@ -107,7 +106,7 @@ def setup(seed: int = 0) -> Session:
     versions = {
         "xferkit": __version__,
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),
         "python": platform.python_version(),
     }
     where = torch.cuda.get_device_name() if chosen.type == "cuda" else f"{torch.get_num_threads()} threads"
