@@ -48,7 +48,7 @@ def claim(
         raise ValueError(f"claim id {id!r}: use lower-case letters, digits and hyphens, such as 'dann-closes-gap'.")
     if type(holds).__name__ not in ("bool", "bool_"):
         raise TypeError(f"claim {id}: holds must be True or False, not {type(holds).__name__}. Reduce it with all().")
-    record = Claim(id, statement, str(observed), paper, source)
+    record = Claim(id, statement, readable(observed), paper, source)
     if not holds:
         raise ClaimError(
             f"Claim {id} does not hold in this run.\n  Statement: {statement}\n  Observed:  {observed}\n"
@@ -56,6 +56,17 @@ def claim(
         )
     _show(record)
     return record
+
+
+def readable(observed: object) -> str:
+    """Figures as a reader wants them: three digits, and tables of them without Python's brackets."""
+    if isinstance(observed, float):
+        return f"{observed:.3g}"
+    if isinstance(observed, dict):
+        return "; ".join(f"{readable(key)}: {readable(value)}" for key, value in observed.items())
+    if isinstance(observed, list | tuple):
+        return ", ".join(readable(value) for value in observed)
+    return str(observed)
 
 
 def _show(record: Claim) -> None:
