@@ -1,5 +1,6 @@
 """Shared by the unit tests and the chapters' runs."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,3 +11,10 @@ sys.path.insert(0, str(ROOT))  # so that tests can import `scripts`
 
 # Tests draw without a screen. (The chapters run in kernels of their own, which choose for themselves.)
 matplotlib.use("agg")
+
+# Workers side by side share the cores: torch takes all of them in each process, and processes that fight for cores are
+# several times slower than processes that share. Set before torch is imported; the chapters' kernels inherit it.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    threads = str(max(1, len(os.sched_getaffinity(0)) // workers if hasattr(os, "sched_getaffinity") else 1))
+    os.environ.setdefault("OMP_NUM_THREADS", threads)
+    os.environ.setdefault("MKL_NUM_THREADS", threads)
