@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from hostile.cases import ASSIGNMENT, FULL, text
+from nbgrader_tool import CONFIG, nbgrader, scores
 
 from xfergrade import Accuracy, CheckFailed, Close, Equal, compare, sandbox, student, wire
 from xfergrade.__main__ import read_secret
@@ -511,15 +512,6 @@ def test_a_wrong_module_is_reported() -> None:
 # -------------------------------------------------------------------------------------------------------- nbgrader
 
 
-def nbgrader(folder: Path, *arguments: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "IPYTHONDIR": str(folder), **environment},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 @pytest.mark.slow
 def test_nbgrader_takes_the_source_notebook_as_it_is(tmp_path: Path, released: Path) -> None:
     """generate_assignment makes the same stubs as `release`; autograde gives the solution its points."""
@@ -529,7 +521,7 @@ def test_nbgrader_takes_the_source_notebook_as_it_is(tmp_path: Path, released: P
     shutil.copy(ASSIGNMENT / f"{NAME}.ipynb", source)
     shutil.copy(released / "student" / f"{NAME}.checks", source)
     (tmp_path / "secret").write_bytes(SECRET)
-    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'x'\n")
+    (tmp_path / "nbgrader_config.py").write_text(CONFIG)
     nbgrader(tmp_path, "generate_assignment", NAME)
     theirs = json.loads((tmp_path / "release" / NAME / f"{NAME}.ipynb").read_text())
     ours = json.loads((released / "student" / f"{NAME}.ipynb").read_text())
@@ -544,11 +536,7 @@ def test_nbgrader_takes_the_source_notebook_as_it_is(tmp_path: Path, released: P
     nbgrader(
         tmp_path, "autograde", NAME, XFERGRADE_ASSIGNMENT=str(ASSIGNMENT), XFERGRADE_SECRET=str(tmp_path / "secret")
     )
-    nbgrader(tmp_path, "export")
-    rows = (tmp_path / "grades.csv").read_text()
-    header, *students = [line.split(",") for line in rows.splitlines()]
-    scores = {row[header.index("student_id")]: float(row[header.index("raw_score")]) for row in students}
-    assert scores == {"jane": 8, "joe": 0}
+    assert scores(tmp_path) == {"jane": 8, "joe": 0}
 
 
 def test_nothing_is_written_by_reading_a_zip(tmp_path: Path) -> None:
