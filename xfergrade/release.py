@@ -13,6 +13,7 @@ from typing import Any
 from xfergrade import wire
 from xfergrade.checks import PUBLIC, AssignmentError, Loaded, derived, draw, encode_calls, expected_answers
 from xfergrade.compare import to_json
+from xfergrade.gradescope import autograder_files
 from xfergrade.notebook import RELEASE_SEED, cell_text, solution_text, student_text
 from xfergrade.outputs import number
 from xfergrade.sandbox import Sandbox
@@ -26,7 +27,11 @@ def release(loaded: Loaded, out: Path, secret: bytes, isolation: str = "bwrap") 
     Raises:
         AssignmentError: the notebook asks for a check that is not there or not visible, or the solution fails.
         IsolationError: the solution cannot be run here.
+        ValueError: `out` lies in a repository; the zip for Gradescope holds the secret.
     """
+    for folder in (out.resolve(), *out.resolve().parents):
+        if (folder / ".git").exists():
+            raise ValueError(f"{out} lies in the repository {folder}, and a release holds the secret. Write elsewhere.")
     _visible_checks_exist(loaded)
     name = loaded.name
     with Sandbox(loaded.spec.modules, loaded.spec.limits, isolation) as sandbox:
@@ -41,9 +46,13 @@ def release(loaded: Loaded, out: Path, secret: bytes, isolation: str = "bwrap") 
         f"solution/{name}.checks": bundle,
         f"instructor/{name}_key.ipynb": notebook_for(loaded, "key", derived(secret, "student's seed", name) % 10_000),
         f"instructor/{name}_key.md": _key(loaded).encode(),
+        f"instructor/{name}_gradescope.zip": _zip(autograder_files(loaded, secret)),
     }
     for path, data in files.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).touch()
+        if path.startswith("instructor/"):
+            (out / path).chmod(0o600)
         (out / path).write_bytes(data)
     return [out / path for path in files]
 
@@ -101,11 +110,13 @@ def make_bundle(loaded: Loaded, sandbox: Sandbox) -> bytes:
 
 
 def _zip(files: dict[str, bytes]) -> bytes:
-    """A zip that is the same every time."""
+    """A zip that is the same every time; scripts in it can be run."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = (0o755 if data.startswith(b"#!") else 0o644) << 16
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
