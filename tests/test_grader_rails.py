@@ -6,8 +6,10 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -17,12 +19,12 @@ import torch
 from hostile.cases import ASSIGNMENT, FULL, text
 from nbgrader_tool import CONFIG, nbgrader, scores
 
-from xfergrade import Accuracy, CheckFailed, Close, Equal, compare, sandbox, student, wire
+from xfergrade import Accuracy, CheckFailed, Close, Equal, checks, compare, grade, sandbox, student, wire
 from xfergrade.__main__ import read_secret
 from xfergrade.checks import AssignmentError, draw, load_assignment
-from xfergrade.collect import find_uploads
+from xfergrade.collect import Submission, find_uploads, read_upload
 from xfergrade.grade import JournalError, open_journal
-from xfergrade.notebook import NotebookError, student_text
+from xfergrade.notebook import NotebookError, read_notebook, student_text
 from xfergrade.outputs import gradescope, read_manual, slug
 from xfergrade.release import release
 from xfergrade.testing import grade_sources
@@ -76,6 +78,8 @@ def test_what_has_no_word_in_the_format_is_refused(value: object) -> None:
         {"array": ["numpy", ["int64"], [1], 0]},
         {"array": [["numpy"], "int64", [1], 0]},
         {"array": ["numpy", "int8", [2**40, 2**40, 0, 2**40], 0, 1]},
+        {"array": ["numpy", "int8", [2**40, 2**40, 0], 0]},
+        {"list": [{"array": ["numpy", "int8", [16], 0]}] * 2},  # the same bytes twice
         {"array": ["numpy", "int8", [1] * 9, 0]},
         {"dict": [[1, 2]]},
         {"dict": ["ab"]},
@@ -326,6 +330,106 @@ def test_the_forms_of_learning_platforms(tmp_path: Path) -> None:
         find_uploads(tmp_path / "missing")
 
 
+def test_a_folder_may_be_deeper_than_python_recurses(tmp_path: Path) -> None:
+    here = os.getcwd()
+    try:
+        (tmp_path / "class" / "jane").mkdir(parents=True)
+        (tmp_path / "class" / "jane" / "hw.ipynb").write_bytes(text())
+        (tmp_path / "class" / "joe").mkdir()
+        os.chdir(tmp_path / "class" / "joe")
+        for _ in range(1500):
+            os.mkdir("a")
+            os.chdir("a")
+        os.chdir(here)
+        jane, joe = find_uploads(tmp_path / "class")
+        assert (jane.student, joe.student) == ("jane", "joe")
+        assert "too deep" in read_upload(joe, NAME, "2", frozenset({"class_means"})).notes[0]
+    finally:
+        os.chdir(here)
+        subprocess.run(["rm", "-rf", str(tmp_path / "class")], check=True)
+
+
+def test_a_zip_with_too_many_entries_is_not_even_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "jane.zip").write_bytes(b"PK\x01\x02" * 1_001)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    (upload,) = find_uploads(tmp_path)
+    assert "more than 1,000 entries" in read_upload(upload, NAME, "2", frozenset()).notes[0]
+
+
+def test_all_notebooks_of_a_student_together_have_a_limit(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("hw.ipynb", b" " * 19_000_000)
+    (tmp_path / "jane").mkdir()
+    for number in range(6):
+        (tmp_path / "jane" / f"{number}.zip").write_bytes(buffer.getvalue())
+    (upload,) = find_uploads(tmp_path)
+    notes = read_upload(upload, NAME, "2", frozenset()).notes
+    assert sum("the file is empty" in n for n in notes) == 3
+    assert sum("more than 60,000,000 bytes" in n for n in notes) == 3
+
+
+def test_reading_a_notebook_neither_compiles_nor_searches_its_code() -> None:
+    """In the grader's own process either could be kept busy for minutes by a crafted source."""
+    source = "!pip list\ndef f(" + "\n" * 20_000
+    start = time.process_time()
+    notebook = read_notebook(text({"nearest_mean": source}))
+    assert time.process_time() - start < 2
+    assert notebook.code("nearest_mean") == source
+
+
+def test_pictures_are_few_however_often_a_cell_is_copied() -> None:
+    cell = {
+        "cell_type": "markdown", "metadata": {"nbgrader": {"grade_id": "discussion"}}, "source": "x",
+        "outputs": [{"data": {"image/png": "iVBORw0KGgo="}}],
+    }  # fmt: skip
+    notebook = read_notebook(json.dumps({"cells": [cell] * 100}).encode())
+    submission = Submission("jane", notebook, False, "", ())
+    assert len(grade._manual_parts(load_assignment(ASSIGNMENT), submission)[0]["pictures"]) == 4
+
+
+def test_a_class_is_read_while_it_is_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not all at once: the notebooks of a class may have more bytes than the machine."""
+    (tmp_path / "class").mkdir()
+    for number in range(20):
+        (tmp_path / "class" / f"{number:02}.ipynb").write_bytes(text())
+    read, done = [], []
+
+    def reading(*arguments: object) -> Submission:
+        read.append(arguments)
+        return read_upload(*arguments)
+
+    def grading(judge: object, submission: Submission) -> dict:
+        done.append(submission.student)
+        assert len(read) <= len(done) + 4
+        return {"student": submission.student, "digest": submission.digest}
+
+    monkeypatch.setattr(grade, "read_upload", reading)
+    monkeypatch.setattr(grade, "grade_one", grading)
+    monkeypatch.setattr(grade, "Judge", lambda *arguments: None)
+    monkeypatch.setattr(grade, "Sandbox", lambda *arguments: open(os.devnull))
+    records = grade.grade_class(load_assignment(ASSIGNMENT), tmp_path / "class", tmp_path / "out", SECRET, jobs=2)
+    assert sorted(done) == [r["student"] for r in records] == [f"{n:02}" for n in range(20)]
+    assert len(grade.grade_class(load_assignment(ASSIGNMENT), tmp_path / "class", tmp_path / "out", SECRET)) == 20
+    assert len(done) == 20
+
+
+def test_the_graders_own_fault_does_not_stop_the_class() -> None:
+    class Broken:
+        loaded, names = load_assignment(ASSIGNMENT), ()
+        cases: dict = {}
+        expected: dict = {}
+
+        def grade(self, notebook: object) -> None:
+            raise ZeroDivisionError
+
+    record = grade.grade_one(Broken(), Submission("jane", read_notebook(text()), False, "", ()))
+    assert "grade it by hand" in record["notes"][0]
+    Broken.grade = lambda self, notebook: (_ for _ in ()).throw(MemoryError)
+    with pytest.raises(MemoryError):
+        grade.grade_one(Broken(), Submission("jane", read_notebook(text()), False, "", ()))
+
+
 def test_slugs_differ_where_students_differ() -> None:
     names = ["a", "A", "ä", "ö", "../..", "a/b", "a b", "x" * 300, "x" * 301, "\udcff", "con"]
     slugs = [slug(n) for n in names]
@@ -401,8 +505,9 @@ def small_class(folder: Path) -> list[str]:
 
 
 def graded(folder: Path) -> float:
-    record = json.loads((folder / "out" / "journal.jsonl").read_text().splitlines()[1])
-    return sum(v["points"] for v in record["verdicts"])
+    """Jane's points; whoever was quicker may stand before her."""
+    records = [json.loads(line) for line in (folder / "out" / "journal.jsonl").read_text().splitlines()]
+    return next(sum(v["points"] for v in r["verdicts"]) for r in records if r.get("student") == "jane")
 
 
 def test_without_isolation_it_refuses_and_says_why(tmp_path: Path) -> None:
@@ -448,9 +553,7 @@ def test_isolation_for_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory
     try:
         arguments = small_class(folder)
         hostile = text(
-            {
-                "nearest_mean": "import os\n\ndef nearest_mean(f, m):\n    return [os.getuid(), os.listdir('/')]\n"
-            }
+            {"nearest_mean": "import os\n\ndef nearest_mean(f, m):\n    return [os.getuid(), os.listdir('/')]\n"}
         )
         (folder / "class" / "joe.ipynb").write_bytes(hostile)
         for path in (folder, *folder.rglob("*")):
@@ -503,10 +606,179 @@ def test_the_server_may_die_between_submissions() -> None:
         assert box.run(job)["call a#0"].value == 3
 
 
+CALL = {"target": "f", "seed": 1, "args": {"tuple": []}}
+
+
+def test_a_process_that_does_not_start_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the submission has run by then, so it must not lose a step."""
+    sealed, broken = sandbox.sealed_file, []
+
+    def sealed_file(data: bytes) -> int:
+        if b"return 3" in data and len(broken) < times:
+            broken.append(data)
+            return sealed(b"")
+        return sealed(data)
+
+    with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=2), "none") as box:
+        box.set_inputs(None, {"a#0": CALL}, b"")
+        monkeypatch.setattr(sandbox, "sealed_file", sealed_file)
+        job, times = sandbox.Job((("one", "def f():\n    return 3\n"),), ("a#0",)), 2
+        assert box.run(job)["call a#0"].value == 3 and len(broken) == 2
+        times = 99
+        with pytest.raises(sandbox.IsolationError, match="did not start"):
+            box.run(job)
+
+
+def test_a_process_that_the_machine_killed_gets_a_second_try(tmp_path: Path) -> None:
+    source = f"""
+import os, signal
+def f():
+    if not os.path.exists({str(tmp_path / "once")!r}):
+        open({str(tmp_path / "once")!r}, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 3
+def g():
+    os.kill(os.getpid(), signal.SIGRTMIN + 1)
+"""
+    with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=2), "none") as box:
+        box.set_inputs(None, {"a#0": CALL, "b#0": {**CALL, "target": "g"}}, b"")
+        answers = box.run(sandbox.Job((("one", source),), ("a#0", "b#0")))
+    assert answers["call a#0"].value == 3
+    assert answers["call b#0"].value == "signal 35"  # which has no name
+
+
+@pytest.mark.parametrize("isolation", ["none", *(["user"] if sandbox.why_not_isolated("user") is None else [])])
+def test_a_folder_goes_with_its_submission_however_deep(isolation: str) -> None:
+    source = """
+import os, time
+def f():
+    here = os.getcwd()
+    for _ in range(1500):
+        os.mkdir("a")
+        os.chdir("a")
+    return here
+def g():
+    time.sleep(9)
+"""
+    with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=1), isolation) as box:
+        box.set_inputs(None, {"a#0": CALL, "b#0": {**CALL, "target": "g"}}, b"")
+        answers = box.run(sandbox.Job((("one", source),), ("a#0", "b#0")))
+    assert answers["call b#0"].status == "time"
+    folder = Path(answers["call a#0"].value)
+    assert folder.name.startswith("xfergrade-") and not folder.exists()
+
+
+def burner() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+
+
+@isolated
+def test_a_busy_machine_costs_no_points() -> None:
+    """On a processor shared with three others, half a second of work has to fit into a limit of one second."""
+    source = """
+import time
+def f(seconds):
+    start = time.process_time()
+    while time.process_time() < start + seconds:
+        pass
+    return True
+"""
+    before = os.sched_getaffinity(0)
+    calls = {"a#0": {**CALL, "args": {"tuple": [0.5]}}, "b#0": {**CALL, "args": {"tuple": [99]}}}
+    burners = []
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=1)) as box:
+            box.set_inputs(None, calls, b"")
+            burners = [burner() for _ in range(3)]
+            start = time.monotonic()
+            answers = box.run(sandbox.Job((("one", source),), ("a#0", "b#0")))
+            took = time.monotonic() - start
+    finally:
+        os.sched_setaffinity(0, before)
+        for process in burners:
+            process.kill()
+            process.wait()
+    assert answers["call a#0"].value is True
+    assert answers["call b#0"].status == "time" and took < 2 * sandbox.PATIENCE + 5
+
+
+def test_the_clock_stops_while_others_have_the_processor_but_not_for_ever() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    clock = sandbox._Clock(sandbox.Limits(seconds=1, total_seconds=2))
+    clock.process(ours)
+    clock.step(1)
+    assert 0.9 < clock.left() <= 1
+    clock.start -= 1.5
+    theirs.send(b"waited 1000000000")
+    assert 0.4 < clock.left() <= 0.5
+    clock.start -= 3
+    theirs.send(b"waited 3600000000000")
+    assert 5.4 < clock.left() <= 5.5  # 9 of these seconds at most
+    clock.begin -= 2 * sandbox.PATIENCE
+    theirs.send(b"ended -11")
+    assert clock.left() < 0 and clock.total_left() < 0
+    assert clock.how_it_ended() == "SIGSEGV"
+    clock.process(ours)
+    theirs.close()
+    with pytest.raises(sandbox._ServerGone):
+        clock.how_it_ended()
+
+
+@isolated
+def test_a_slow_machine_gives_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_assignment(ASSIGNMENT)
+    monkeypatch.setattr(checks, "MARGIN", 1e6)
+    with sandbox.Sandbox(loaded.spec.modules, loaded.spec.limits) as box:
+        checks.Judge(loaded, SECRET, box)
+        assert box.limits.seconds > loaded.spec.limits.seconds
+        ratio = loaded.spec.limits.total_seconds / loaded.spec.limits.seconds
+        assert box.limits.total_seconds / box.limits.seconds == pytest.approx(ratio)
+
+
+@isolated
+def test_graders_side_by_side_use_other_user_ids() -> None:
+    here, there = sandbox.Sandbox((), sandbox.Limits()), "from xfergrade.sandbox import *; s = Sandbox((), Limits());"
+    done = subprocess.run(
+        [sys.executable, "-c", there + "print(next(s._numbers) % s._uids)"], capture_output=True, check=True
+    )
+    assert int(done.stdout) != next(here._numbers) % here._uids
+
+
 @isolated
 def test_a_wrong_module_is_reported() -> None:
     with pytest.raises(sandbox.IsolationError, match="not installed"):
         sandbox.Sandbox(("no_such_module",), sandbox.Limits()).__enter__()
+
+
+def test_students_checks_need_no_linux(released: Path) -> None:
+    """`check` in a notebook, on a system without Linux's modules: Windows, say."""
+    program = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(('fcntl', 'resource', 'pwd', 'grp'))\n"
+        "from xfergrade.student import check_notebook\n"
+        "from pathlib import Path\n"
+        "done = check_notebook(Path(sys.argv[1]))\n"
+        "assert 'xfergrade.contain' not in sys.modules\n"
+        "sys.exit(0 if done else 5)\n"
+    )
+    for notebook, status in ((f"solution/{NAME}_solution.ipynb", 0), (f"student/{NAME}.ipynb", 5)):
+        done = subprocess.run([sys.executable, "-c", program, released / notebook], capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+
+
+@isolated
+def test_slow_imports_are_made_once(tmp_path: Path) -> None:
+    """The first torch optimizer imports hundreds of modules: an assignment that names them pays once, not each time."""
+    with sandbox.Sandbox(("torch", "torch._dynamo"), sandbox.Limits(seconds=10, memory_mb=512)) as box:
+        box.set_inputs(None, {"a#0": {"target": "f", "seed": 1, "args": {"tuple": []}}}, b"")
+        code = (
+            "import sys, torch\nbefore = set(sys.modules)\n"
+            "def f():\n    torch.optim.SGD([torch.zeros(2, requires_grad=True)], 0.1)\n"
+            "    return len(set(sys.modules) - before)\n"
+        )
+        answer = box.run(sandbox.Job((("one", code),), ("a#0",)))["call a#0"]
+    assert answer.status == "ok" and answer.value < 20
 
 
 # -------------------------------------------------------------------------------------------------------- nbgrader
@@ -545,8 +817,6 @@ def test_nothing_is_written_by_reading_a_zip(tmp_path: Path) -> None:
         archive.writestr("../evil.ipynb", text())
     (tmp_path / "class").mkdir()
     (tmp_path / "class" / "jane.zip").write_bytes(buffer.getvalue())
-    from xfergrade.collect import read_upload
-
     (upload,) = find_uploads(tmp_path / "class")
     submission = read_upload(upload, NAME, "2", frozenset({"class_means"}))
     assert submission.notebook is None and "leaves the zip" in submission.notes[0]

@@ -127,7 +127,7 @@ def _leaf_difference(expected: Any, got: Any, what: str, rtol: float, atol: floa
     if not wrong.any():
         return None
     if e.ndim == 0:
-        return f"{what} is {describe(got)}, which is not the right value."
+        return f"{what} is {describe(g.item())}, which is not the right value."
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
     count = f"{int(wrong.sum())} of {e.size}"
     return f"{what} has the right shape {e.shape}, but {count} values are wrong, the first at {first}."

@@ -2,7 +2,7 @@
 
 The process that calls this was forked from a server that has imported NumPy and torch and has never seen a
 submission. `new_namespaces` gives it process ids, mounts, network, IPC and host name of its own; `lock_down` then takes
-away files (a private /tmp of limited size, no /proc), memory, time, the user id, every capability, and with a seccomp
+away files (a private folder of limited size, no /proc), memory, time, the user id, every capability, and with a seccomp
 filter the system calls for new processes, programs, sockets, tracing and mounting. Nothing inside can undo it.
 """
 
@@ -25,12 +25,13 @@ _CLONE_THREAD = 0x00010000
 # linux/mount.h
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 # linux/prctl.h
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 
 # System calls that no coursework needs, as (x86-64, arm64) numbers; None where the machine has no such call.
 _DENIED: dict[str, tuple[int | None, int | None]] = {
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
-    "socket": (41, 198), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "socket": (41, 198), "socketpair": (53, 199), "ptrace": (101, 117),
+    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
     "unshare": (272, 97), "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429),
     "fsopen": (430, 430), "fsmount": (432, 432), "mount_setattr": (442, 442),
@@ -40,7 +41,7 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     # memory that no limit on the process counts
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186),
 }  # fmt: skip
-_CLONE, _CLONE3 = (56, 220), (435, 435)
+_CLONE, _CLONE3, _PRCTL = (56, 220), (435, 435), (157, 167)
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
@@ -70,17 +71,19 @@ def lock_down(*, limits: dict[str, Any], uid: int | None, mounts: bool, folder: 
     Args:
         limits: `memory_mb`, `cpu_seconds`, `disk_mb`, `processes`, in a dict because it comes as JSON.
         uid: user and group id to change to, or None to keep the present one (which then is not root's).
-        mounts: put a private tmpfs on /tmp and /dev/shm and hide /proc (needs `new_namespaces`).
+        mounts: put a private tmpfs on `folder` and /dev/shm and hide /proc (needs `new_namespaces`).
         folder: the working directory, and home.
     Raises:
         ContainmentError: a protection could not be put in place.
     """
     virtual, data = _present_memory()
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # where the machine runs out of memory, the kernel ends this process before the grader
     if mounts:
         options = f"size={limits['disk_mb']}m,nr_inodes=4096,mode=1777".encode()
         safe = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-        _must(_libc.mount(b"tmpfs", b"/tmp", b"tmpfs", safe, options), "a private /tmp")
-        _must(_libc.mount(b"/tmp", b"/dev/shm", None, _MS_BIND, None), "a private /dev/shm")
+        _must(_libc.mount(b"tmpfs", folder.encode(), b"tmpfs", safe, options), f"a private {folder}")
+        _must(_libc.mount(folder.encode(), b"/dev/shm", None, _MS_BIND, None), "a private /dev/shm")
         for hidden in (b"/proc", b"/dev/pts"):
             _must(_libc.mount(b"tmpfs", hidden, b"tmpfs", safe | _MS_RDONLY, b"size=4k"), f"hiding {hidden.decode()}")
     os.chdir(folder)
@@ -113,6 +116,8 @@ def lock_down(*, limits: dict[str, Any], uid: int | None, mounts: bool, folder: 
     _must(_libc.capset(version_3, bytes(24)), "dropping capabilities")
     _must(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
     _must(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "dying with the supervisor")
+    # A crash leaves no core file; RLIMIT_CORE does not stop systems that hand cores to a program on the host.
+    _must(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "no core files")
     _filter_system_calls()
 
 
@@ -124,7 +129,7 @@ def _present_memory() -> tuple[int, int]:
 
 
 def _filter_system_calls() -> None:
-    """Refuse the calls in `_DENIED`, and every clone that is not a thread.
+    """Refuse the calls in `_DENIED`, every clone that is not a thread, and asking for core files.
 
     A classic BPF program: each instruction is (code, jump if true, jump if false, operand).
     """
@@ -148,6 +153,8 @@ def _filter_system_calls() -> None:
         if number is not None:
             program += [(jump_eq, 0, 1, number), (ret, 0, 0, eperm)]
     program += [(jump_eq, 0, 1, _CLONE3[column]), (ret, 0, 0, enosys)]  # glibc then falls back to clone
+    program += [(jump_eq, 0, 4, _PRCTL[column]), (load, 0, 0, 16), (jump_eq, 0, 1, _PR_SET_DUMPABLE)]
+    program += [(ret, 0, 0, eperm), (ret, 0, 0, allow)]
     program += [(jump_eq, 0, 3, _CLONE[column]), (load, 0, 0, 16), (jump_set, 1, 0, _CLONE_THREAD), (ret, 0, 0, eperm)]
     program += [(ret, 0, 0, allow)]
     code = b"".join(struct.pack("<HBBI", *instruction) for instruction in program)

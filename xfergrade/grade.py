@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from xfergrade.checks import Judge, Loaded, Verdict, judge
-from xfergrade.collect import Submission, find_uploads, read_upload
+from xfergrade.collect import Submission, Upload, find_uploads, read_upload
 from xfergrade.compare import clean_text
-from xfergrade.notebook import MAX_TEXT
-from xfergrade.sandbox import Answer, Sandbox
+from xfergrade.notebook import MAX_PICTURES, MAX_TEXT
+from xfergrade.sandbox import Answer, IsolationError, Sandbox
 
 
 class JournalError(RuntimeError):
@@ -33,6 +33,8 @@ class Journal:
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
+        import fcntl  # here, so that students' own checks run where there is no such module
+
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "a+b")
         try:
@@ -92,48 +94,57 @@ def grade_class(
         AssignmentError: the assignment is inconsistent. FileNotFoundError: no submissions.
     """
     uploads = find_uploads(submissions)
-    known = frozenset(loaded.source.stubs)
-    with open_journal(out, loaded.fingerprint(secret)) as journal:
-        todo: list[Submission] = []
-        progress = tqdm(uploads, desc="reading", unit="upload", disable=None)
-        for upload in progress:
-            submission = read_upload(upload, loaded.name, loaded.spec.version, known)
-            if journal.records.get(upload.student, {}).get("digest") != submission.digest:
-                todo.append(submission)
-        if todo:
+    with (
+        open_journal(out, loaded.fingerprint(secret)) as journal,
+        tqdm(total=len(uploads), desc="grading", unit="submission", disable=None) as bar,
+    ):
+        todo = _not_graded_yet(loaded, uploads, journal, bar)
+        first = next(todo, None)
+        if first is not None:
             with Sandbox(loaded.spec.modules, loaded.spec.limits, isolation) as sandbox:
-                _grade_all(Judge(loaded, secret, sandbox), todo, journal, jobs)
+                _grade_all(Judge(loaded, secret, sandbox), chain([first], todo), journal, bar, jobs)
         return [journal.records[upload.student] for upload in uploads]
 
 
-def _grade_all(judge: Judge, todo: list[Submission], journal: Journal, jobs: int) -> None:
+def _not_graded_yet(loaded: Loaded, uploads: list[Upload], journal: Journal, bar: tqdm[Any]) -> Iterator[Submission]:
+    """Read one upload after the other, each when its turn comes: a class may be larger than memory."""
+    known = frozenset(loaded.source.stubs)
+    for upload in uploads:
+        submission = read_upload(upload, loaded.name, loaded.spec.version, known)
+        if journal.records.get(upload.student, {}).get("digest") == submission.digest:
+            bar.update()
+        else:
+            yield submission
+
+
+def _grade_all(judge: Judge, todo: Iterator[Submission], journal: Journal, bar: tqdm[Any], jobs: int) -> None:
     """A few submissions at a time; the journal is written by this thread alone."""
-    queue = iter(todo)
-    with (
-        ThreadPoolExecutor(jobs) as pool,
-        tqdm(total=len(todo), desc="grading", unit="submission", disable=None) as bar,
-    ):
-        running = {pool.submit(grade_one, judge, s) for s in islice(queue, jobs)}
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(grade_one, judge, s) for s in islice(todo, jobs)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 journal.append(future.result())
                 bar.update()
-                following = next(queue, None)
-                if following is not None:
-                    running.add(pool.submit(grade_one, judge, following))
+            running |= {pool.submit(grade_one, judge, s) for s in islice(todo, jobs - len(running))}
 
 
 def grade_one(judging: Judge, submission: Submission) -> dict[str, Any]:
     """The journal's record of one submission."""
     loaded, notes = judging.loaded, list(submission.notes)
-    verdicts: list[Verdict]
     if submission.notebook is None:
-        nothing = {f"call {name}": Answer("missing") for name in judging.names}
-        verdicts = judge(loaded, judging.cases, judging.expected, nothing)
+        verdicts = _all_alike(judging, Answer("missing"))
     else:
-        verdicts, cell_notes = judging.grade(submission.notebook)
-        notes += cell_notes
+        try:
+            verdicts, cell_notes = judging.grade(submission.notebook)
+            notes += cell_notes
+        except (IsolationError, OSError, MemoryError):  # the machine's fault: stop, and go on from here another time
+            raise
+        except Exception as error:  # the grader's fault, which must not stop the class
+            text = f"the grader failed on this submission ({type(error).__name__}); please grade it by hand"
+            print(f"{submission.student!r}: {text}: {error!r:.300}", file=sys.stderr)
+            verdicts = _all_alike(judging, Answer("failed", error={"message": text}))
+            notes.append(text + ".")
     return {
         "student": submission.student,
         "digest": submission.digest,
@@ -144,6 +155,11 @@ def grade_one(judging: Judge, submission: Submission) -> dict[str, Any]:
     }
 
 
+def _all_alike(judging: Judge, answer: Answer) -> list[Verdict]:
+    """Verdicts where every call had the same answer."""
+    return judge(judging.loaded, judging.cases, judging.expected, {f"call {name}": answer for name in judging.names})
+
+
 def _manual_parts(loaded: Loaded, submission: Submission) -> list[dict[str, Any]]:
     """The open parts, with what the student handed in for each."""
     parts = []
@@ -152,6 +168,6 @@ def _manual_parts(loaded: Loaded, submission: Submission) -> list[dict[str, Any]
             cells = [c for c in submission.notebook.cells if c.id == part.id] if submission.notebook else []
             text = clean_text("\n\n".join(c.source for c in cells), MAX_TEXT)
             changed = text.strip() not in ("", loaded.source.stubs[part.id].strip())
-            pictures = [p for c in cells for p in c.pictures]
+            pictures = [p for c in cells for p in c.pictures][:MAX_PICTURES]
             parts.append({"part": part.id, "out_of": part.points, "text": text * changed, "pictures": pictures})
     return parts

@@ -13,6 +13,7 @@ from typing import Any
 from xfergrade.compare import clean_text
 
 MAX_NOTEBOOK, MAX_CELL, MAX_CELLS, MAX_TEXT, MAX_PICTURE, MAX_PICTURES = 20_000_000, 200_000, 2_000, 20_000, 400_000, 4
+MAX_PARTS = 500_000  # lists and objects in a notebook's JSON: each takes thirty times its size in memory
 SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
 HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 RELEASE_SEED = re.compile(r"^(\w+ = )\d+(\s*### RELEASE SEED)$", re.MULTILINE)
@@ -57,6 +58,8 @@ def read_notebook(data: bytes) -> Notebook:
         raise NotebookError(f"the file has {len(data):,} bytes; at most {MAX_NOTEBOOK:,} are read.")
     if not data.strip():
         raise NotebookError("the file is empty.")
+    if data.count(b"[") + data.count(b"{") > MAX_PARTS:
+        raise NotebookError(f"the file has more than {MAX_PARTS:,} lists and objects.")
     try:
         content = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -95,8 +98,6 @@ def _read_cell(cell: Any, notes: list[str]) -> Cell | None:
         notes.append(f"the cell {clean_text(cell_id, 60)!r} has {len(source):,} characters; it was left out.")
         return None
     source = source.encode("utf-8", "replace").decode()  # JSON can spell half a character, Python cannot compile it
-    if cell["cell_type"] == "code":
-        source = without_magics(source)
     return Cell(cell_id, cell["cell_type"], source, _pictures(cell.get("outputs")))
 
 
@@ -114,15 +115,6 @@ def _pictures(outputs: Any) -> tuple[str, ...]:
             if raw.startswith(b"\x89PNG\r\n\x1a\n"):
                 found.append(base64.b64encode(raw).decode())
     return tuple(found)
-
-
-def without_magics(source: str) -> str:
-    """The cell as plain Python: lines of IPython's own (`%matplotlib`, `!pip`) become `pass`."""
-    try:
-        compile(source, "<cell>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
-    return source
 
 
 # ------------------------------------------------------------------------------------------------- the instructor's

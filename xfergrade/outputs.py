@@ -18,6 +18,7 @@ from statistics import mean, median
 from typing import Any
 
 from xfergrade.checks import Loaded
+from xfergrade.compare import clean_text
 
 Record = dict[str, Any]
 Manual = dict[tuple[str, str], tuple[float, str]]  # (student, part) → (points, comment)
@@ -55,13 +56,13 @@ def slug(student: str) -> str:
 
 
 def shown(student: str) -> str:
-    """A student's name as valid text (a file name may hold any bytes)."""
-    return student.encode("utf-8", "replace").decode()
+    """A student's name as one line of valid text (a file name may hold any bytes)."""
+    return " ".join(clean_text(student, 300).split())
 
 
 def cell(text: str) -> str:
     """Text for a table, never a formula: spreadsheets run what starts with one of these characters."""
-    return "'" + text if text[:1] in "=+-@\t\r" and text[:1] else text
+    return "'" + text if text.lstrip()[:1] in tuple("=+-@＝＋－＠") or text[:1] in ("\t", "\r", "\n") else text
 
 
 def score(record: Record) -> float:
@@ -237,6 +238,6 @@ def overview(loaded: Loaded, records: list[Record]) -> str:
         passed = sum(v["passed"] for v in verdicts)
         messages = sorted(v["message"] for v in verdicts if not v["passed"])
         usual = max(sorted(set(messages)), key=messages.count)[:160] if messages else ""
-        usual = html.escape(usual).replace("|", "\\|").replace("\n", " ")
+        usual = re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(usual)).replace("\n", " ")
         lines.append(f"| {check.id} | {number(check.points)} | {passed} of {len(records)} | {usual} |")
     return "\n".join(lines) + "\n"

@@ -9,7 +9,6 @@ Nothing that comes back is believed: it is parsed by `wire.py` and compared else
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import itertools
 import json
@@ -26,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ PACKAGE = Path(__file__).resolve().parent
 INSIDE = ("wire.py", "contain.py", "worker.py")  # all of the grader that the sandbox can see
 ISOLATIONS = ("bwrap", "user", "none")
 START_SECONDS = 120
+PATIENCE = 10  # however long it waits for a processor, a step ends after this many times the seconds it has
 
 
 class IsolationError(RuntimeError):
@@ -43,12 +43,16 @@ class IsolationError(RuntimeError):
 
 
 class _ServerGone(RuntimeError):
-    """The server or a supervisor ended, which no submission can bring about: the machine did."""
+    """Something ended, or did not start, that no submission can reach: the machine failed, so try again."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may use. Times are wall-clock seconds; memory counts from what the imports already take."""
+    """What a submission may use. Memory counts from what the imports already take.
+
+    Times are seconds of a clock that stops while the submission waits for a processor that others use: on a busy
+    machine it gets what it gets on an idle one, within `PATIENCE` times as many seconds on the wall.
+    """
 
     seconds: float = 10  # for one step: one cell or one call
     total_seconds: float = 60  # for the whole submission, with all restarts
@@ -65,6 +69,7 @@ class Answer:
     status: str
     value: Any = None
     error: dict[str, Any] | None = None
+    seconds: float = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ class Job:
 
 def sealed_file(data: bytes) -> int:
     """A descriptor of a file in memory that nobody can change any more."""
+    import fcntl  # here, so that students' own checks run where there is no such module
+
     descriptor = os.memfd_create("job", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(os.dup(descriptor), "wb") as file:
         file.write(data)
@@ -103,6 +110,11 @@ def visible_folders(modules: Sequence[str]) -> list[Path]:
         if folder.is_dir() and not any(folder.is_relative_to(seen) for seen in folders):
             folders.append(folder)
     return folders
+
+
+def scratch_folder(modules: Sequence[str]) -> str:
+    """Where a submission may write: /tmp, or a folder of its own where Python itself is installed below /tmp."""
+    return "/scratch" if any(f.is_relative_to("/tmp") for f in visible_folders(modules)) else "/tmp"
 
 
 def bwrap_command(modules: Sequence[str]) -> list[str]:
@@ -133,21 +145,23 @@ def bwrap_command(modules: Sequence[str]) -> list[str]:
     command += ["--ro-bind", os.devnull, "/grader/xfergrade/__init__.py"]
     for name in INSIDE:
         command += ["--ro-bind", str(PACKAGE / name), f"/grader/xfergrade/{name}"]
-    command += ["--proc", "/proc", "--dev", "/dev", "--dir", "/tmp", "--chdir", "/"]
+    # The server's own imports want a folder for temporary files; each submission gets another in its place.
+    scratch = scratch_folder(modules)
+    command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", scratch, "--chdir", "/"]
     command += ["--remount-ro", "/dev", "--remount-ro", "/"]
-    for name, value in _environment("/grader").items():
+    for name, value in _environment("/grader", scratch).items():
         command += ["--setenv", name, value]
     return command
 
 
-def _environment(grader: str) -> dict[str, str]:
+def _environment(grader: str, home: str = "/tmp") -> dict[str, str]:
     extra = [
         p for p in sys.path if Path(p).name in ("site-packages", "dist-packages") and p not in site.getsitepackages()
     ]
     # One thread of computation, and one pool of memory: each further pool reserves 64 MB of address space.
     one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
     return {
-        "PATH": "/usr/bin:/bin", "HOME": "/tmp", "USER": "student", "LANG": "C.UTF-8", "MPLBACKEND": "agg",
+        "PATH": "/usr/bin:/bin", "HOME": home, "USER": "student", "LANG": "C.UTF-8", "MPLBACKEND": "agg",
         "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join([grader, *extra]),
         **one,
     }  # fmt: skip
@@ -192,7 +206,7 @@ class Sandbox:
             raise IsolationError(reason)
         self.modules, self.limits, self.isolation = tuple(modules), limits, isolation
         self._lock = threading.Lock()
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(os.getpid() * 1_009)  # graders at work side by side: other ids for each
         self._inputs = -1
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -213,6 +227,13 @@ class Sandbox:
         if self._inputs >= 0:
             os.close(self._inputs)
         self._inputs = sealed_file(wire.pack({"drivers": drivers, "calls": calls}, blob))
+
+    def allow(self, seconds: float) -> None:
+        """From now on a step has at least so many seconds, and the whole submission more in proportion."""
+        longer = max(1, seconds / self.limits.seconds)
+        self.limits = replace(
+            self.limits, seconds=self.limits.seconds * longer, total_seconds=self.limits.total_seconds * longer
+        )
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -260,7 +281,7 @@ class Sandbox:
     def _fork(self, job: dict[str, Any]) -> Iterator[tuple[int, socket.socket]]:
         """A process for one submission: the pipe it answers on, and the lifeline that ends it when closed."""
         results, results_there = os.pipe()
-        lifeline, lifeline_there = socket.socketpair()
+        lifeline, lifeline_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         job_file = sealed_file(json.dumps(job).encode())
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, results)
@@ -268,9 +289,10 @@ class Sandbox:
             with lifeline_there, contextlib.ExitStack() as handed_over:
                 handed_over.callback(os.close, job_file)
                 handed_over.callback(os.close, results_there)
-                request = self._request("/tmp", next(self._numbers))
+                request = self._request(scratch_folder(self.modules), next(self._numbers))
                 if self.isolation != "bwrap":
-                    request["folder"] = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+                    request["folder"] = tempfile.mkdtemp(prefix="xfergrade-")
+                    stack.callback(_remove_folder, request["folder"], lifeline)
                     if request["uid"] is not None:
                         os.chown(request["folder"], request["uid"], request["uid"])
                 message = json.dumps(request).encode()
@@ -299,20 +321,24 @@ class Sandbox:
         answers: dict[str, Answer] = {}
         dropped: set[str] = set()
         lost: set[str] = set()  # checks that cannot be passed any more: their other cases need no second wait
-        failures = 0
-        finish = time.monotonic() + self.limits.total_seconds
+        failures, killed = 0, False
+        clock = _Clock(self.limits)
         while True:
             cells = [c for c in job.cells if f"cell {c[0]}" not in dropped]
             calls = [c for c in job.calls if f"call {c}" not in answers and c.partition("#")[0] not in lost]
             steps = [f"cell {c[0]}" for c in cells] + [f"call {c}" for c in calls]
             if not calls and all(s in answers for s in steps):
                 break
-            if time.monotonic() >= finish:
+            if clock.total_left() <= 0:
                 answers.update({s: Answer("skipped") for s in steps if s not in answers})
                 break
             try:
                 with self._fork({"cells": cells, "calls": calls}) as (results, lifeline):
-                    for step, answer in self._collect(steps, results, lifeline, finish):
+                    clock.process(lifeline)
+                    for step, answer in self._collect(steps, results, clock):
+                        if answer.status == "ended" and answer.value == "SIGKILL" and not killed:
+                            killed = True  # no submission does that by itself: memory was short. Once more.
+                            break
                         answers.setdefault(step, answer)
                         if answer.status in ("time", "ended", "size"):
                             dropped.add(step)
@@ -320,55 +346,142 @@ class Sandbox:
             except _ServerGone:
                 failures += 1
                 if failures > 2:
-                    raise IsolationError("the sandbox's server was ended three times; is memory short?") from None
+                    raise IsolationError("a process died or did not start, three times; is memory short?") from None
         for name in job.calls:
             answers.setdefault(f"call {name}", Answer("skipped"))
         return answers
 
-    def _collect(
-        self, steps: list[str], results: int, lifeline: socket.socket, finish: float
-    ) -> Iterator[tuple[str, Answer]]:
-        reader = _Reader(results, self.limits.answer_mb * 2**20)
-        for step in ["start", *steps]:
-            allowed = START_SECONDS if step == "start" else self.limits.seconds
+    def _collect(self, steps: list[str], results: int, clock: _Clock) -> Iterator[tuple[str, Answer]]:
+        reader = _Reader(results, self.limits.answer_mb * 2**20, clock)
+        clock.step(START_SECONDS)
+        try:
+            message, _ = reader.frame()
+        except (TimeoutError, EOFError):  # before any of the submission's code
+            raise _ServerGone from None
+        if message.get("step") != "start":
+            raise IsolationError(f"a protection could not be put in place: {message.get('error')}")
+        for step in steps:
+            clock.step(self.limits.seconds)
             try:
-                message, blob = reader.frame(min(time.monotonic() + allowed, finish))
-                if message.get("step") == "containment":
-                    raise IsolationError(f"a protection could not be put in place: {message.get('error')}")
+                message, blob = reader.frame()
                 if message.get("step") != step:
                     raise wire.WireError("what came out of the sandbox is not in the agreed order")
-                if step == "start":
-                    continue
                 error = message.get("error")
                 if error is None:
-                    yield step, Answer("ok", wire.decode(message.get("value"), blob))
+                    yield step, Answer("ok", wire.decode(message.get("value"), blob), seconds=clock.step_seconds())
                 else:
                     yield step, Answer("error", error=_clean_error(error))
                 continue
             except TimeoutError:
                 answer = Answer("time")
             except EOFError:
-                answer = Answer("ended", value=_how_it_ended(lifeline))
+                answer = Answer("ended", value=clock.how_it_ended())
             except wire.WireError as error:
                 answer = Answer("size", error={"type": "", "message": str(error), "cell": "", "line": 0})
-            yield (steps[0] if step == "start" else step), answer
+            yield step, answer
             return
+
+
+def _remove_folder(folder: str, lifeline: socket.socket) -> None:
+    """End the process that works in a folder, then remove the folder: by `rm`, which no depth of folders troubles."""
+    lifeline.settimeout(2)
+    with contextlib.suppress(OSError):
+        lifeline.shutdown(socket.SHUT_WR)
+        while lifeline.recv(64):
+            pass
+    subprocess.run(["/bin/rm", "-rf", "--", folder], stderr=subprocess.DEVNULL)
+
+
+class _Clock:
+    """The time that a submission has had: seconds on the wall, less those that it waited for a processor.
+
+    The supervisor is asked for these only where time seems to have run out.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.total_seconds = limits.total_seconds
+        self.begin = time.monotonic()
+        self.waited, self._waited_before = 0.0, 0.0  # with, and without, what the present process waited
+
+    def process(self, lifeline: socket.socket) -> None:
+        """A new process starts; its supervisor holds the other end of `lifeline`."""
+        lifeline.settimeout(2)
+        self.lifeline, self._waited_before, self._ended = lifeline, self.waited, ""
+
+    def step(self, seconds: float) -> None:
+        """A new step starts, and may take this long."""
+        self.start, self._waited_at_start, self.seconds = time.monotonic(), self.waited, seconds
+
+    def total_left(self) -> float:
+        """Seconds that the submission has left."""
+        waited = min(self.waited, (PATIENCE - 1) * self.total_seconds)
+        return self.begin + self.total_seconds + waited - time.monotonic()
+
+    def left(self) -> float:
+        """Seconds that the step has left."""
+        if self._left() <= 0:
+            self._ask()
+        return self._left()
+
+    def _left(self) -> float:
+        waited = min(self.waited - self._waited_at_start, (PATIENCE - 1) * self.seconds)
+        return min(self.start + self.seconds + waited - time.monotonic(), self.total_left())
+
+    def step_seconds(self) -> float:
+        """Seconds on the wall since the step started."""
+        return time.monotonic() - self.start
+
+    def _ask(self) -> None:
+        with contextlib.suppress(OSError):
+            self.lifeline.send(b"?")
+        self._hear()
+
+    def _hear(self) -> str:
+        """Take one message from the supervisor; its kind, "" where it is gone."""
+        try:
+            kind, _, number = self.lifeline.recv(64).decode().partition(" ")
+        except TimeoutError:
+            return "silence"
+        except OSError:  # it ended without reading the question; what it said before can still be heard
+            return "error"
+        if kind == "waited":
+            self.waited = self._waited_before + int(number) / 1e9
+        elif kind == "ended":
+            self._ended = number
+        return kind
+
+    def how_it_ended(self) -> str:
+        """The supervisor's word on the process that ended, such as "exit status 0" or "SIGSEGV"."""
+        kind = "ended" if self._ended else self._hear()
+        while kind in ("waited", "error"):  # the answer to an earlier question
+            kind = self._hear()
+        if kind == "":
+            raise _ServerGone
+        if kind == "silence":
+            return "it closed its output"
+        code = int(self._ended)
+        if code >= 0:
+            return f"exit status {code}"
+        return signal.Signals(-code).name if -code in {*signal.Signals} else f"signal {-code}"
 
 
 class _Reader:
     """Frames from a pipe whose other end belongs to somebody untrusted."""
 
-    def __init__(self, descriptor: int, max_blob: int) -> None:
+    def __init__(self, descriptor: int, max_blob: int, clock: _Clock) -> None:
         os.set_blocking(descriptor, False)
-        self.descriptor, self.max_blob, self.buffer = descriptor, max_blob, bytearray()
+        self.descriptor, self.max_blob, self.clock, self.buffer = descriptor, max_blob, clock, bytearray()
         self.poll = select.poll()
         self.poll.register(descriptor, select.POLLIN)
 
-    def take(self, count: int, deadline: float) -> bytes:
+    def take(self, count: int) -> bytes:
         while len(self.buffer) < count:
-            left = deadline - time.monotonic()
-            if left <= 0 or not self.poll.poll(left * 1000):
-                raise TimeoutError
+            left = self.clock.left()
+            # What lies ready counts even if this side comes late, but not for ever.
+            if not self.poll.poll(max(left, 0) * 1000) or left < -1:
+                if self.clock.left() <= 0:
+                    raise TimeoutError
+                continue
             data = os.read(self.descriptor, 1 << 20)
             if not data:
                 raise EOFError
@@ -377,9 +490,9 @@ class _Reader:
         del self.buffer[:count]
         return taken
 
-    def frame(self, deadline: float) -> tuple[dict[str, Any], bytes]:
-        json_length, blob_length = wire.header(self.take(wire.HEADER.size, deadline), self.max_blob)
-        return wire.unpack(self.take(json_length, deadline)), self.take(blob_length, deadline)
+    def frame(self) -> tuple[dict[str, Any], bytes]:
+        json_length, blob_length = wire.header(self.take(wire.HEADER.size), self.max_blob)
+        return wire.unpack(self.take(json_length)), self.take(blob_length)
 
 
 def _clean_error(error: Any) -> dict[str, Any]:
@@ -388,18 +501,6 @@ def _clean_error(error: Any) -> dict[str, Any]:
     text = {k: str(fields.get(k, ""))[:600] for k in ("type", "message", "cell")}
     line = fields.get("line")
     return {**text, "line": line if type(line) is int and 0 <= line < 10**6 else 0}
-
-
-def _how_it_ended(lifeline: socket.socket) -> str:
-    """The supervisor's word on the process that ended, such as "exit status 0" or "SIGSEGV"."""
-    lifeline.settimeout(2)
-    try:
-        code = int(lifeline.recv(16))
-    except TimeoutError:
-        return "it closed its output"
-    except (OSError, ValueError):
-        raise _ServerGone from None
-    return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
 
 
 def _user_ids() -> tuple[int, int]:

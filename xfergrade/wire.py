@@ -160,7 +160,7 @@ def decode(tree: Any, blob: bytes, *, tensors: bool = False) -> Any:
 
 class _Decoder:
     def __init__(self, blob: bytes, tensors: bool) -> None:
-        self.blob, self.tensors, self.nodes = blob, tensors, 0
+        self.blob, self.tensors, self.nodes, self.taken = blob, tensors, 0, 0
 
     def value(self, tree: Any, depth: int) -> Any:
         self.nodes += 1
@@ -197,9 +197,15 @@ class _Decoder:
         if kind not in ("numpy", "torch") or not isinstance(dtype, str) or dtype not in DTYPES or not sizes_are_counts:
             raise WireError("an array's description is not in the agreed format")
         count, item = math.prod(shape), np.dtype(dtype).newbyteorder("<")
+        self.taken += count * item.itemsize
         if offset + count * item.itemsize > len(self.blob):
             raise WireError("an array's description points outside the data")
-        array = np.frombuffer(self.blob, item, count, offset).reshape(shape).astype(np.dtype(dtype))  # a copy
+        if self.taken > len(self.blob):  # a small frame that describes the same bytes again and again
+            raise WireError("the arrays hold more than the data")
+        try:
+            array = np.frombuffer(self.blob, item, count, offset).reshape(shape).astype(np.dtype(dtype))  # a copy
+        except ValueError:  # a shape such as (2**40, 2**40, 0)
+            raise WireError("an array's shape is too large") from None
         if kind == "numpy":
             return array
         if self.tensors:

@@ -126,6 +126,14 @@ if not done:
          body("x = []\nfor _ in range(5000):\n    x = [x]\nreturn x"), says="nested"),
     code("self_containing_answer", "returns a list that contains itself", HALF, body("x = []\nx.append(x)\nreturn x"), says="nested"),
     code("huge_error", "raises an exception with a message of 50 MB", HALF, body("raise ValueError('x' * 50_000_000)"), says="ValueError"),
+    code("hogs_the_processors", "computes in 24 threads, to slow down the others and its own clock", HALF,
+         body("for _ in range(24):\n    threading.Thread(target=spin, daemon=True).start()\nspin()",
+              before="import threading\n\ndef spin():\n    while True:\n        pass"), says="did not finish within"),
+    code("drips_its_answer", "announces an answer and sends one byte after the other", HALF,
+         body("os.write(3, struct.pack('<4sII', b'XFG1', 1_000_000, 0))\nwhile True:\n    os.write(3, b' ')\n    time.sleep(0.01)",
+              before="import os, struct, time"), says="did not finish within"),
+    code("blank_lines", "150,000 blank lines in a cell that does not parse, against searches for magics that go back and forth", HALF,
+         "def nearest_mean(" + "\n" * 150_000, says="SyntaxError"),
     code("endless_recursion", "calls itself for ever", HALF, body("return nearest_mean(features, means)"), says="RecursionError"),
 ]  # fmt: skip
 
@@ -156,6 +164,11 @@ CODE += [
          attempt("urllib.request.urlopen('http://192.0.2.1/', timeout=1)", imports="import urllib.request")),
     code("listens", "opens a server for its friends", FULL,
          attempt("socket.socket(socket.AF_UNIX).bind('\\0friends')", imports="import socket")),
+    code("binds_half_a_pair", "gives one end of a pair of sockets an address for its friends", FULL,
+         attempt("socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].bind('\\0friends')", imports="import socket")),
+    code("dumps_core", "asks for core files, which some systems collect on the host's disk", FULL,
+         attempt("libc = ctypes.CDLL(None)\nif libc.prctl(3, 0, 0, 0, 0) == 0 and libc.prctl(4, 1, 0, 0, 0) == -1:\n    raise OSError",
+                 imports="import ctypes")),
     code("becomes_root", "takes user id 0 back", FULL, attempt("os.setresuid(0, 0, 0)", imports="import os")),
     code("new_user_namespace", "makes a namespace in which it is root, and mounts", FULL,
          attempt("""
@@ -247,6 +260,26 @@ tree = {'array': ['torch', 'int64', [2**38], 0]}
 body = json.dumps({'step': 'call nearest_mean.indices#0', 'value': tree}).encode()
 os.write(3, struct.pack('<4sII', b'XFG1', len(body), 8) + body + bytes(8))
 time.sleep(99)""", before="import json, os, struct, time"), says="outside the data"),
+    code("forges_a_huge_shape", "describes an empty array of shape 2^40 x 2^40 x 0", HALF,
+         body("""
+tree = {'array': ['torch', 'int64', [2**40, 2**40, 0], 0]}
+os.write(3, wire.pack({'step': 'call nearest_mean.indices#0', 'value': tree}))
+time.sleep(99)""", before="import os, time\nfrom xfergrade import wire"), says="shape is too large"),
+    code("forges_repeated_arrays", "describes the same 8 MB fifteen thousand times, 120 GB to whoever believes it", HALF,
+         body("""
+tree = {'list': [{'array': ['torch', 'int64', [10**6], 0]}] * 15_000}
+data = memoryview(wire.pack({'step': 'call nearest_mean.indices#0', 'value': tree}, bytes(8 * 10**6)))
+while data:
+    data = data[os.write(3, data):]
+time.sleep(99)""", before="import os, time\nfrom xfergrade import wire"), says="more than the data"),
+    code("forges_a_broken_wall", "says in the sandbox's name that a protection failed, so that the run stops", HALF,
+         body("os.write(3, wire.pack({'step': 'containment', 'error': 'no bwrap'}))\ntime.sleep(99)",
+              before="import os, time\nfrom xfergrade import wire"), says="agreed order"),
+    code("forges_numbers", "answers with a number of 4,000 digits, an infinity and a key twice", HALF,
+         body("""
+text = b'{"step": "x", "value": 1e999, "step": "call nearest_mean.indices#0", "value": ' + b'9' * 4000 + b'}'
+os.write(3, struct.pack('<4sII', b'XFG1', len(text), 0) + text)
+time.sleep(99)""", before="import os, struct, time")),
     code("exits_with_success", "calls sys.exit(0)", HALF, body("sys.exit(0)", before="import sys"), says="SystemExit"),
     code("exits_at_once", "ends the process with status 0", HALF, body("os._exit(0)", before="import os"), says="exit status 0"),
     code("exits_in_a_cell", "ends the process at the end of its cell", HALF, NEAREST + "import os\nos._exit(0)\n",
@@ -346,6 +379,10 @@ CODE += [
     code("syntax_error", "does not parse", HALF, "def nearest_mean(features, means)\n    return 1\n", says="SyntaxError"),
     code("uses_a_lost_helper", "uses a helper from an unmarked cell", HALF, body("return my_helper(features, means)"), says="Only the marked cells run"),
     code("magics", "uses IPython's magics in a marked cell", FULL, "%matplotlib inline\n!pip list\n" + NEAREST),
+    code("draws_in_the_cell", "draws random numbers outside its functions: the same ones in every run", FULL,
+         body(f"return {HONEST} if abs(DRAWN - 0.5488135) < 1e-6 else {WRONG}", before="DRAWN = np.random.rand()")),
+    code("reads_annotations", "uses its annotations, which are values as in a notebook", FULL,
+         body(f"return {HONEST} if nearest_mean.__annotations__.get('features') == 2 else {WRONG}").replace("features,", "features: 1 + 1,", 1)),
     code("null_bytes", "has a zero byte in its source", HALF, NEAREST + "\x00", says="cell nearest_mean"),
 ]  # fmt: skip
 
@@ -377,12 +414,14 @@ def one_file(content: bytes, suffix: str = ".ipynb") -> Callable[[Path, str], No
     return write
 
 
-def zipped(entries: list[tuple[str | zipfile.ZipInfo, bytes]], damage: bool = False) -> Callable[[Path, str], None]:
+def zipped(
+    entries: list[tuple[str | zipfile.ZipInfo, bytes]], damage: bool = False, method: int = zipfile.ZIP_DEFLATED
+) -> Callable[[Path, str], None]:
     def write(folder: Path, name: str) -> None:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for entry, data in entries:
-                archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
+                archive.writestr(entry, data, method)
         data = buffer.getvalue()
         (folder / f"{name}.zip").write_bytes(data[: len(data) // 2] if damage else data)
 
@@ -418,7 +457,19 @@ def linked_entry() -> zipfile.ZipInfo:
     return info
 
 
+def wrong_sum(folder: Path, name: str) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("hw.ipynb", text())
+    (folder / f"{name}.zip").write_bytes(buffer.getvalue().replace(b"argmin", b"argmax"))
+
+
+def empty_folder(folder: Path, name: str) -> None:
+    (folder / name / "hw").mkdir(parents=True)
+
+
 WRONG_CELL = {"nearest_mean": body(f"return {WRONG}")}
+ROW = "u_row\rjoe\u202e"
 ODD = "=cmd|' C calc'!A0 <img src=x onerror=alert(1)>"
 PICTURE = b"\x89PNG\r\n\x1a\n"
 MARKUP = {
@@ -478,6 +529,22 @@ UPLOADS = [
     Case("u_zip_link", "a symbolic link in a zip", NONE, files=zipped([(linked_entry(), b"/etc/passwd")]), says="is a link"),
     Case("u_zip_in_zip", "a zip in a zip", NONE, files=zipped([("inner.zip", b"PK")]), says="no notebook in the zip"),
     Case("u_zip_damaged", "half of a zip", NONE, files=zipped([("hw.ipynb", text())], damage=True), says="cannot be read"),
+    Case("u_zip_bzip2", "packed with bzip2, of which a kilobyte can unpack to gigabytes", NONE,
+         files=zipped([("hw.ipynb", text())], method=zipfile.ZIP_BZIP2), says="unusual way"),
+    Case("u_zip_lzma", "packed with LZMA", NONE,
+         files=zipped([("hw.ipynb", text())], method=zipfile.ZIP_LZMA), says="unusual way"),
+    Case("u_zip_wrong_sum", "content that does not fit its checksum", NONE, files=wrong_sum, says="cannot be read"),
+    Case("u_many_lists", "600,000 empty lists", NONE, files=one_file(b'{"cells": [' + b"[]," * 600_000 + b"[]]}"),
+         says="lists and objects"),
+    Case("u_empty_folder", "a folder with nothing in it", NONE, files=empty_folder, says="folder that is empty"),
+    Case("u_many_files", "sixty tables in front of the notebook", FULL,
+         files=several({"NAME/zz.ipynb": text(), **{f"NAME/{i:02}.csv": b"1" for i in range(60)}})),
+    Case("u_names_of_others", "folders and files named like other students' on other platforms", FULL,
+         files=several({"NAME/joe_78_assignsubmission_file_/submission_9/joe_11_22_hw.ipynb": text()})),
+    Case("u_Same", "the same name as another student but for a capital", HALF, files=one_file(text(WRONG_CELL))),
+    Case("u_same", "the same name as another student but for a capital", FULL, files=one_file(text())),
+    Case("u_long_" + "x" * 230, "the longest name there is", FULL, files=one_file(text())),
+    Case(ROW, "a name that begins a new row of the table, and turns the writing round", FULL, files=one_file(text())),
     Case("u_link", "a link to the system's files", NONE, files=link("/etc/passwd"), says="is a link"),
     Case("u_link_to_a_friend", "a link to another student's work", NONE, files=link("@CLASS@/honest_000.ipynb"), says="is a link"),
     Case("u_pipe", "a named pipe, which would hang a reader", NONE, files=pipe, says="not a regular file"),
@@ -521,7 +588,8 @@ def table() -> str:
         "| submission | what it tries | points of 8 | feedback says |", "|---|---|---|---|",
     ]  # fmt: skip
     for case in CASES:
-        name = case.name.replace("|", "\\|").replace("<", "&lt;")
+        name = case.name.encode("unicode_escape").decode().replace("\\", "\\\\")
+        name = name.replace("|", "\\|").replace("<", "&lt;").replace("x" * 230, "xxx…")
         lines.append(f"| {name} | {case.tries} | {case.points} | {case.says} |")
     return "\n".join(lines) + "\n"
 
