@@ -1,4 +1,4 @@
-"""Check the built pages: nothing is loaded from outside, every picture has words, every inner link leads somewhere.
+"""Check the built pages: nothing is loaded from outside, pictures have words, tables are tables, inner links lead on.
 
     python scripts/check_book.py _build/html
 
@@ -66,6 +66,10 @@ def _check_tag(tag: Tag) -> list[str]:
         problems.append(f"picture without alternative text: {str(tag.get('src'))[:80]}")
     elif tag.name == "img" and str(tag["alt"]) == str(tag.get("src")):
         problems.append(f"picture whose alternative text is its own address: {tag['src']}")
+    if tag.name == "p" and tag.get_text().lstrip().startswith("| "):
+        problems.append(f"a table came out as text: {tag.get_text().strip()[:80]}")
+    if tag.name == "script" and "THEBE_JS_URL" in tag.get_text():
+        problems.append("sphinx-thebe's script, which stops with an error where it stands twice")
     return problems
 
 

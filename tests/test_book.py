@@ -96,6 +96,8 @@ FAULTS = {
     "refresh": '<meta http-equiv="refresh" content="0; url=https://example.org">',
     "no words": '<img src="a.png">',
     "empty words": '<img src="a.png" alt=" ">',
+    "table as text": "<p>| a | b |\n|---|---|\n| 1 | 2 |</p>",
+    "thebe": '<script>const THEBE_JS_URL = "x"</script>',
     "dead link": '<a href="nowhere.html">x</a>',
 }
 
