@@ -9,7 +9,7 @@ from. The seeds that are reported differ in the labelled pictures drawn, in the 
 first weights.
 
 Test labels are read once, after the last run: a run stores what the network said, not whether it was right.
-The whole takes about three quarters of an hour on one CPU core.
+The whole takes about an hour and a half on one CPU core.
 """
 
 from __future__ import annotations
