@@ -51,11 +51,13 @@ def moved(model: Classifier, before: dict[str, Tensor]) -> set[str]:
 # ------------------------------------------------------------------------------------------------ linear probing
 
 
+@pytest.mark.parametrize("copies", [1, 40], ids=["more rows than dimensions", "more dimensions than rows"])
 @pytest.mark.parametrize("l2", [1e-2, 1.0])
-def test_logistic_regression_equals_scikit_learns(l2: float) -> None:
+def test_logistic_regression_equals_scikit_learns(l2: float, copies: int) -> None:
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(3, (150,), generator=generator)
-    z = torch.randn(150, 6, generator=generator) * torch.tensor([1, 5, 0.1, 1, 1, 3]) + y[:, None] * 0.5 + 2
+    scale = torch.tensor([1, 5, 0.1, 1, 1, 3]).repeat(copies)
+    z = torch.randn(150, len(scale), generator=generator) * scale + y[:, None] * 0.5 + 2
     ours = fit_logistic(z, y, 3, l2=l2)
     standardised = (z - z.mean(0)) / z.std(0, correction=0)
     theirs = LogisticRegression(C=1 / (len(z) * l2), tol=1e-8, max_iter=5000).fit(standardised.numpy(), y.numpy())

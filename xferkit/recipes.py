@@ -36,7 +36,12 @@ def fit_logistic(z: Tensor, y: Tensor, num_classes: int, *, l2: float) -> nn.Lin
     """
     mean, std = z.mean(0), z.std(0, correction=0).clamp_min(1e-6)
     x = (z - mean) / std
-    weight = torch.zeros(num_classes, z.shape[1], device=z.device, requires_grad=True)
+    # The penalised W lies in the span of the rows. With fewer rows than dimensions, coordinates in an orthonormal basis
+    # of that span are the same problem, only smaller.
+    basis = torch.linalg.qr(x.T).Q if len(x) < x.shape[1] else None  # (D, N)
+    if basis is not None:
+        x = x @ basis  # (N, N)
+    weight = torch.zeros(num_classes, x.shape[1], device=z.device, requires_grad=True)
     bias = torch.zeros(num_classes, device=z.device, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
 
@@ -49,8 +54,9 @@ def fit_logistic(z: Tensor, y: Tensor, num_classes: int, *, l2: float) -> nn.Lin
     optimizer.step(closure)
     layer = nn.Linear(z.shape[1], num_classes, device=z.device)
     with torch.no_grad():
-        layer.weight.copy_(weight / std)
-        layer.bias.copy_(bias - (weight / std) @ mean)
+        scaled = (weight if basis is None else weight @ basis.T) / std  # (C, D)
+        layer.weight.copy_(scaled)
+        layer.bias.copy_(bias - scaled @ mean)
     return layer
 
 
