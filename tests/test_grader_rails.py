@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from hostile.cases import ASSIGNMENT, FULL, text
+from isolation import REASON, isolated
 from nbgrader_tool import CONFIG, nbgrader, scores
 
 from xfergrade import Accuracy, CheckFailed, Close, Equal, checks, compare, grade, sandbox, student, wire
@@ -29,10 +30,6 @@ from xfergrade.outputs import gradescope, read_manual, slug
 from xfergrade.release import release
 from xfergrade.testing import grade_sources
 
-REASON = sandbox.why_not_isolated()
-if REASON is not None and os.environ.get("CI"):
-    pytest.fail(f"the isolation must be tested here, and it does not work: {REASON}", pytrace=False)
-isolated = pytest.mark.skipif(REASON is not None, reason=f"submissions cannot be isolated here: {REASON}")
 NAME = ASSIGNMENT.name
 SECRET = b"a secret for the tests, long enough"
 
@@ -768,10 +765,10 @@ def test_students_checks_need_no_linux(released: Path) -> None:
 
 
 @isolated
-def test_slow_imports_are_made_once(tmp_path: Path) -> None:
+def test_slow_imports_are_made_once() -> None:
     """The first torch optimizer imports hundreds of modules: an assignment that names them pays once, not each time."""
     with sandbox.Sandbox(("torch", "torch._dynamo"), sandbox.Limits(seconds=10, memory_mb=512)) as box:
-        box.set_inputs(None, {"a#0": {"target": "f", "seed": 1, "args": {"tuple": []}}}, b"")
+        box.set_inputs(None, {"a#0": CALL}, b"")
         code = (
             "import sys, torch\nbefore = set(sys.modules)\n"
             "def f():\n    torch.optim.SGD([torch.zeros(2, requires_grad=True)], 0.1)\n"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from hostile.cases import ASSIGNMENT, FULL, HALF, MEANS, text
+from isolation import REASON
 
 from xfergrade import gradescope, sandbox
 from xfergrade.checks import draw, load_assignment
@@ -23,9 +24,6 @@ from xfergrade.release import release
 
 NAME = ASSIGNMENT.name
 SECRET = b"a secret for the tests, long enough"
-REASON = sandbox.why_not_isolated()
-if REASON is not None and os.environ.get("CI"):
-    pytest.fail(f"the isolation must be tested here, and it does not work: {REASON}", pytrace=False)
 
 WRONG_AXIS = "def nearest_mean(f, m):\n    return torch.cdist(f, m).argmin(dim=0)\n"
 # Right only where the attack succeeds: a wall that falls shows as points.

@@ -205,6 +205,7 @@ class Sandbox:
         if reason is not None:
             raise IsolationError(reason)
         self.modules, self.limits, self.isolation = tuple(modules), limits, isolation
+        self._scratch = scratch_folder(self.modules)
         self._lock = threading.Lock()
         self._numbers = itertools.count(os.getpid() * 1_009)  # graders at work side by side: other ids for each
         self._inputs = -1
@@ -289,7 +290,7 @@ class Sandbox:
             with lifeline_there, contextlib.ExitStack() as handed_over:
                 handed_over.callback(os.close, job_file)
                 handed_over.callback(os.close, results_there)
-                request = self._request(scratch_folder(self.modules), next(self._numbers))
+                request = self._request(self._scratch, next(self._numbers))
                 if self.isolation != "bwrap":
                     request["folder"] = tempfile.mkdtemp(prefix="xfergrade-")
                     stack.callback(_remove_folder, request["folder"], lifeline)

@@ -133,48 +133,24 @@ def all_numbers(encoder, head, disc):
     return {"head": numbers(head), "discriminator": numbers(disc), "encoder": numbers(encoder)}
 
 
-class SGD:
-    """SGD with momentum 0.9, as torch.optim.SGD does it: the first optimizer that torch makes costs seconds of imports.
-
-    Its learning rate of 1 is there to be replaced.
-    """
-
-    def __init__(self, *groups):
-        self.param_groups = [
-            {"params": [p for net in group for p in net.parameters()], "lr": 1.0, "momentum": 0.9} for group in groups
-        ]
-        self.state = {}
-
-    def zero_grad(self, set_to_none=True):
-        for p in (p for group in self.param_groups for p in group["params"]):
-            if set_to_none or p.grad is None:
-                p.grad = None
-            else:
-                p.grad.zero_()
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    velocity = self.state.get(p)
-                    velocity = p.grad.clone() if velocity is None else 0.9 * velocity + p.grad
-                    self.state[p] = velocity
-                    p -= group["lr"] * velocity
+def sgd(*groups):
+    """SGD with a group of parameters for each group of networks; its learning rate of 1 is there to be replaced."""
+    listed = [{"params": [p for net in group for p in net.parameters()]} for group in groups]
+    return torch.optim.SGD(listed, lr=1.0, momentum=0.9)
 
 
 def step_scalars(student, weights, x_s, y_s, x_t, lam, lr):
     """What one step returns."""
     nets = networks(weights)
     with right_helpers(student):
-        return student.dann_step(*nets, SGD(nets), x_s, y_s, x_t, lam, lr)
+        return student.dann_step(*nets, sgd(nets), x_s, y_s, x_t, lam, lr)
 
 
 def step_update(student, weights, x_s, y_s, x_t, lam, lr):
     """The three networks after one step."""
     nets = networks(weights)
     with right_helpers(student):
-        student.dann_step(*nets, SGD(nets), x_s, y_s, x_t, lam, lr)
+        student.dann_step(*nets, sgd(nets), x_s, y_s, x_t, lam, lr)
     return all_numbers(*nets)
 
 
@@ -182,14 +158,14 @@ def step_one_pass(student, weights, x_s, y_s, x_t, lam, lr):
     """The same with BatchNorm in the encoder, and how often the encoder was called."""
     nets = networks(weights, norm=True)
     with right_helpers(student):
-        student.dann_step(*nets, SGD(nets), x_s, y_s, x_t, lam, lr)
+        student.dann_step(*nets, sgd(nets), x_s, y_s, x_t, lam, lr)
     return {**all_numbers(*nets), "calls of the encoder": nets[0].calls}
 
 
 def step_several(student, weights, batches, lams, lrs):
     """The networks after several steps; the optimizer has one group of parameters for each network."""
     nets = networks(weights)
-    optimizer = SGD(*([net] for net in nets))
+    optimizer = sgd(*([net] for net in nets))
     with right_helpers(student):
         for (x_s, y_s, x_t), lam, lr in zip(batches, lams, lrs, strict=True):
             student.dann_step(*nets, optimizer, x_s, y_s, x_t, lam, lr)
@@ -199,7 +175,7 @@ def step_several(student, weights, batches, lams, lrs):
 def alternating_several(student, weights, batches, lams, lrs):
     """The networks after several steps of the repaired program 1, and what each step returned."""
     nets = networks(weights)
-    opt_model, opt_disc = SGD(nets[:2]), SGD(nets[2:])
+    opt_model, opt_disc = sgd(nets[:2]), sgd(nets[2:])
     returned = []
     with right_helpers(student):
         for (x_s, y_s, x_t), lam, lr in zip(batches, lams, lrs, strict=True):
@@ -210,7 +186,7 @@ def alternating_several(student, weights, batches, lams, lrs):
 def alternating_disc_alone(student, weights, batches, lam, lr):
     """The discriminator after several steps in which encoder and head are held still."""
     nets = networks(weights)
-    opt_model, opt_disc = SGD(nets[:2]), SGD(nets[2:])
+    opt_model, opt_disc = sgd(nets[:2]), sgd(nets[2:])
     opt_model.step = lambda closure=None: None
     with right_helpers(student):
         for x_s, y_s, x_t in batches:
