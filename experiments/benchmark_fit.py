@@ -21,32 +21,32 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xferkit import Split, TensorLoader, device, fit, lenet, load_domain, mini_resnet, setup, supervised_loss
+import xferkit as xk
 
 OUT = Path(__file__).resolve().parent.parent / "results" / "benchmark_fit.json"
 BATCH, LR, MOMENTUM, SEED = 64, 0.01, 0.9, 0
 # Blocks are long enough to hold fit's start (training mode, bar) in the proportion of a short run.
 PLAN: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
-    "lenet": (lenet, 20, 15),  # steps a block, pairs of blocks
-    "mini_resnet": (mini_resnet, 6, 9),
+    "lenet": (xk.models.lenet, 20, 15),  # steps a block, pairs of blocks
+    "mini_resnet": (xk.models.mini_resnet, 6, 9),
 }
 
 
 def synchronise() -> None:
-    if device().type == "cuda":
+    if xk.device().type == "cuda":
         torch.cuda.synchronize()
 
 
-def by_hand(model: nn.Module, train: Split, optimizer: torch.optim.Optimizer, steps: int) -> None:
+def by_hand(model: nn.Module, train: xk.Split, optimizer: torch.optim.Optimizer, steps: int) -> None:
     """The loop one writes without xferkit, losses kept as `fit` keeps them."""
-    x, y = train.x.to(device()), train.y.to(device())
+    x, y = train.x.to(xk.device()), train.y.to(xk.device())
     generator = torch.Generator().manual_seed(SEED)
     losses: list[float] = []
     model.train()
     step = 0
     while step < steps:
         for index in torch.randperm(len(x), generator=generator).split(BATCH):
-            index = index.to(device())
+            index = index.to(xk.device())
             loss = F.cross_entropy(model((x[index].float() - 127) / 128), y[index])
             optimizer.zero_grad()
             loss.backward()
@@ -57,13 +57,13 @@ def by_hand(model: nn.Module, train: Split, optimizer: torch.optim.Optimizer, st
                 return
 
 
-def with_fit(model: nn.Module, train: Split, optimizer: torch.optim.Optimizer, steps: int) -> None:
-    batches = TensorLoader(train.x, train.y, BATCH, shuffle=True, generator=torch.Generator().manual_seed(SEED))
+def with_fit(model: nn.Module, train: xk.Split, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    batches = xk.TensorLoader(train.x, train.y, BATCH, shuffle=True, generator=torch.Generator().manual_seed(SEED))
     with contextlib.redirect_stderr(io.StringIO()):  # the bar is drawn, but not on the reader's screen
-        fit(model, batches, supervised_loss, optimizer, steps)
+        xk.fit(model, batches, xk.supervised_loss, optimizer, steps)
 
 
-def seconds_a_step(run: Callable[..., None], model: nn.Module, train: Split, steps: int) -> tuple[float, float]:
+def seconds_a_step(run: Callable[..., None], model: nn.Module, train: xk.Split, steps: int) -> tuple[float, float]:
     """By the clock, and of processor time."""
     optimizer = torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM)
     synchronise()
@@ -73,8 +73,8 @@ def seconds_a_step(run: Callable[..., None], model: nn.Module, train: Split, ste
     return (time.perf_counter() - start) / steps, (time.process_time() - start_cpu) / steps
 
 
-def compare(make: Callable[[], nn.Module], train: Split, steps: int, pairs: int) -> dict[str, object]:
-    model = make().to(device())
+def compare(make: Callable[[], nn.Module], train: xk.Split, steps: int, pairs: int) -> dict[str, object]:
+    model = make().to(xk.device())
     ways = {"by_hand": by_hand, "fit": with_fit}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for run in ways.values():  # warm up
@@ -97,8 +97,8 @@ def compare(make: Callable[[], nn.Module], train: Split, steps: int, pairs: int)
 
 
 def main() -> None:
-    session = setup(SEED)
-    train = load_domain("mnist").train
+    session = xk.setup(SEED)
+    train = xk.load_domain("mnist").train
     results = {}
     for name, (make, steps, pairs) in PLAN.items():
         results[name] = compare(make, train, steps, pairs)

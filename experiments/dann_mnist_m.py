@@ -28,31 +28,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from xferkit import (
-    Classifier,
-    Domain,
-    DomainDiscriminator,
-    TensorLoader,
-    a_distance,
-    dann_lambda,
-    dann_lr,
-    device,
-    domain_adversarial_loss,
-    entropy_score,
-    evaluate,
-    feature_dim,
-    final_test,
-    fit,
-    im_score,
-    lenet,
-    load_domain,
-    paired_batches,
-    predict,
-    seed_everything,
-    setup,
-    snd_score,
-    supervised_loss,
-)
+import xferkit as xk
+from xferkit.alignment import dann
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 1000
@@ -62,20 +39,20 @@ MEASURE_EVERY = 100
 SEEDS, MORE_SEEDS = (0, 1, 2), (3, 4)
 NORMS = ("none", "batch", "instance")
 DANN_NORMS = (*NORMS, "batch_apart")
-SCORES = {"im": im_score, "snd": snd_score, "entropy": entropy_score}
+SCORES = {"im": xk.selection.im_score, "snd": xk.selection.snd_score, "entropy": xk.selection.entropy_score}
 
 
-def load(released: bool) -> tuple[Domain, Domain]:
+def load(released: bool) -> tuple[xk.Domain, xk.Domain]:
     """Source and target. `released` needs XFERKIT_DATA/mnist_m; the source stays the small MNIST."""
     os.environ["XFERKIT_PROFILE"] = "small"
-    source = load_domain("mnist")
+    source = xk.load_domain("mnist")
     if released:
         os.environ["XFERKIT_PROFILE"] = "full"
-    return source, load_domain("mnist_m")
+    return source, xk.load_domain("mnist_m")
 
 
 def dann_loss(
-    model: Classifier, disc: nn.Module, batch: tuple[Tensor, Tensor, Tensor], lam: float, apart: bool
+    model: xk.Classifier, disc: nn.Module, batch: tuple[Tensor, Tensor, Tensor], lam: float, apart: bool
 ) -> dict[str, Tensor]:
     """One step's loss. `apart` passes the domains through the encoder one by one, so BatchNorm never mixes them."""
     x_s, y_s, x_t = batch
@@ -84,45 +61,45 @@ def dann_loss(
     else:
         z_s, z_t = model.features(torch.cat([x_s, x_t])).split([len(x_s), len(x_t)])
     label = F.cross_entropy(model.head(z_s), y_s)
-    domain = domain_adversarial_loss(disc, z_s, z_t, lam)
+    domain = dann.loss(disc, z_s, z_t, lam)
     return {"loss": label + domain, "label": label, "domain": domain}
 
 
-def measure(model: Classifier, source: Domain, target: Domain) -> dict[str, float]:
+def measure(model: xk.Classifier, source: xk.Domain, target: xk.Domain) -> dict[str, float]:
     """What may be looked at during a run, and what may not: the oracle reads the target's validation labels."""
-    logits = predict(model, target.val.x).logits
-    row = {"source_val": evaluate(model, source.val).accuracy}
+    logits = xk.predict(model, target.val.x).logits
+    row = {"source_val": xk.evaluate(model, source.val).accuracy}
     row |= {name: score(logits) for name, score in SCORES.items()}
     row["oracle_target_val"] = (logits.argmax(1) == target.val.y).float().mean().item()
     return row
 
 
 def train(
-    method: str, norm: str, seed: int, source: Domain, target: Domain, steps: int
-) -> tuple[Classifier, dict[str, Any]]:
+    method: str, norm: str, seed: int, source: xk.Domain, target: xk.Domain, steps: int
+) -> tuple[xk.Classifier, dict[str, Any]]:
     """One run: the trained network and what was recorded on the way."""
-    seed_everything(seed)
+    xk.seed_everything(seed)
     generator = torch.Generator().manual_seed(seed)
-    model = lenet(norm=norm.removesuffix("_apart")).to(device())
-    disc = DomainDiscriminator(feature_dim(model)).to(device())
+    model = xk.models.lenet(norm=norm.removesuffix("_apart")).to(xk.device())
+    disc = dann.DomainDiscriminator(xk.models.feature_dim(model)).to(xk.device())
     trace: list[dict[str, float]] = []
 
-    def loss_fn(net: Classifier, batch: Any, p: float) -> Tensor | dict[str, Tensor]:
+    def loss_fn(net: xk.Classifier, batch: Any, p: float) -> Tensor | dict[str, Tensor]:
         if round(p * steps) % MEASURE_EVERY == 0:
             trace.append({"step": round(p * steps), **measure(net, source, target)})
         if method != "dann":
-            return supervised_loss(net, batch, p)
-        return dann_loss(net, disc, batch, LAMBDA_MAX * dann_lambda(p, GAMMA), norm.endswith("_apart"))
+            return xk.supervised_loss(net, batch, p)
+        return dann_loss(net, disc, batch, LAMBDA_MAX * dann.lambda_ramp(p, gamma=GAMMA), norm.endswith("_apart"))
 
     parameters = [*model.parameters(), *disc.parameters()] if method == "dann" else [*model.parameters()]
-    optimizer = torch.optim.SGD(parameters, lr=1.0, momentum=MOMENTUM)  # the schedule sets the rate
+    optimizer = torch.optim.SGD(parameters, lr=LR0, momentum=MOMENTUM)
     batches: Any
     if method == "dann":
-        batches = paired_batches(source.train, target.train, BATCH, generator=generator)
+        batches = xk.paired_batches(source.train, target.train, BATCH, generator=generator)
     else:
         split = (source if method == "source" else target).train
-        batches = TensorLoader(split.x, split.y, BATCH, shuffle=True, generator=generator)
-    history = fit(model, batches, loss_fn, optimizer, steps, schedule=lambda p: dann_lr(p, LR0), progress=False)
+        batches = xk.TensorLoader(split.x, split.y, BATCH, shuffle=True, generator=generator)
+    history = xk.fit(model, batches, loss_fn, optimizer, steps, schedule=xk.schedules.inverse_decay, progress=False)
     trace.append({"step": steps, **measure(model, source, target)})
     record: dict[str, Any] = {"method": method, "norm": norm, "seed": seed, "trace": trace}
     thin = {k: [float(np.mean(part)) for part in np.array_split(v, 40)] for k, v in history.items()}
@@ -132,16 +109,16 @@ def train(
 
 
 def discriminators(
-    model: Classifier, disc: nn.Module | None, source: Domain, target: Domain, seed: int
+    model: xk.Classifier, disc: nn.Module | None, source: xk.Domain, target: xk.Domain, seed: int
 ) -> dict[str, float]:
     """How well the domains can be told apart in the features, on validation pictures: by the run's own discriminator,
     by a fresh one trained on the frozen features, and by the linear one behind the proxy A-distance."""
-    z_s, z_t = predict(model, source.val.x).features, predict(model, target.val.x).features
-    row = {"a_distance": a_distance(z_s, z_t, seed=seed)}
+    z_s, z_t = xk.predict(model, source.val.x).features, xk.predict(model, target.val.x).features
+    row = {"a_distance": xk.metrics.a_distance(z_s, z_t, seed=seed)}
     if disc is not None:
         row["own_discriminator"] = domain_accuracy(disc.cpu(), z_s, z_t)
-    train_s = predict(model, source.train.x).features
-    train_t = predict(model, target.train.x[: len(train_s)]).features
+    train_s = xk.predict(model, source.train.x).features
+    train_t = xk.predict(model, target.train.x[: len(train_s)]).features
     row["fresh_discriminator"] = domain_accuracy(fresh_discriminator(train_s, train_t, seed), z_s, z_t)
     return row
 
@@ -151,11 +128,11 @@ def fresh_discriminator(z_s: Tensor, z_t: Tensor, seed: int, steps: int = 600) -
     torch.manual_seed(seed)
     both = torch.cat([z_s, z_t])
     mean, std = both.mean(0), both.std(0) + 1e-4
-    disc = DomainDiscriminator(z_s.shape[1])
+    disc = dann.DomainDiscriminator(z_s.shape[1])
     optimizer = torch.optim.Adam(disc.parameters(), lr=1e-3)
     for _ in range(steps):
         i, j = torch.randint(len(z_s), (128,)), torch.randint(len(z_t), (128,))
-        loss = domain_adversarial_loss(disc, (z_s[i] - mean) / std, (z_t[j] - mean) / std, 0.0)
+        loss = dann.loss(disc, (z_s[i] - mean) / std, (z_t[j] - mean) / std, 0.0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -174,7 +151,7 @@ def domain_accuracy(disc: nn.Module, z_s: Tensor, z_t: Tensor) -> float:
 
 
 @torch.no_grad()
-def with_target_statistics(model: Classifier, x: Tensor) -> Classifier:
+def with_target_statistics(model: xk.Classifier, x: Tensor) -> xk.Classifier:
     """A copy whose BatchNorm statistics are the average over batches of unlabelled target pictures (Li et al. 2018)."""
     adapted = copy.deepcopy(model)
     for part in adapted.modules():
@@ -182,7 +159,7 @@ def with_target_statistics(model: Classifier, x: Tensor) -> Classifier:
             part.reset_running_stats()
             part.momentum = None  # a plain average over all batches
     adapted.train()
-    for batch, _ in TensorLoader(x, torch.zeros(len(x)), 250):
+    for batch, _ in xk.TensorLoader(x, torch.zeros(len(x)), 250):
         adapted.features(batch)
     return adapted.eval()
 
@@ -222,7 +199,7 @@ def main() -> None:
     parser.add_argument("--only", nargs=3, metavar=("METHOD", "NORM", "SEED"), help="train this one and store nothing")
     parser.add_argument("--finish", action="store_true", help="train nothing more: choose and test with what is there")
     options = parser.parse_args()
-    session = setup(0)
+    session = xk.setup(0)
     source, target = load(options.released)
     if options.only:
         method, norm, seed = options.only
@@ -265,18 +242,18 @@ def main() -> None:
         run_all(jobs_after_the_choice(result["selection"][settings["chosen_by"]]))
         result["selection"] = choose(result["runs"])  # the same choice; the table now has the last variant too
 
-    models: dict[str, list[Classifier]] = {}
+    models: dict[str, list[xk.Classifier]] = {}
     for r in sorted(result["runs"], key=lambda r: r["seed"]):
-        model = lenet(norm=r["norm"].removesuffix("_apart"))
+        model = xk.models.lenet(norm=r["norm"].removesuffix("_apart"))
         model.load_state_dict(torch.load(cache / f"{r['method']}_{r['norm']}_{r['seed']}.pt", map_location="cpu"))
-        models.setdefault(f"{r['method']}/{r['norm']}", []).append(model.to(device()).eval())
+        models.setdefault(f"{r['method']}/{r['norm']}", []).append(model.to(xk.device()).eval())
     for key in ("source/batch", "dann/batch", "dann/batch_apart"):
         if key in models:
             adapted = [with_target_statistics(m, target.train.x) for m in models[key]]
             models[f"{key}+target_statistics"] = adapted
     result["test"] = {
-        "target": final_test(models, target, question="DANN and normalisation"),
-        "source": final_test(models, source, question="what DANN costs on the source"),
+        "target": xk.final_test(models, target, question="DANN and normalisation"),
+        "source": xk.final_test(models, source, question="what DANN costs on the source"),
     }
     out.write_text(json.dumps(result, indent=1) + "\n")
     for key, values in result["test"]["target"].items():

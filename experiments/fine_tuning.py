@@ -29,25 +29,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from xferkit import (
-    Classifier,
-    Domain,
-    Split,
-    backbone,
-    device,
-    evaluate,
-    few_labels,
-    finetune,
-    freeze,
-    gradual_unfreeze,
-    linear_cka,
-    linear_probe,
-    load_domain,
-    predict,
-    replace_head,
-    seed_everything,
-    unfreeze,
-)
+import xferkit as xk
 
 OUT = Path(__file__).resolve().parent.parent / "results" / "fine_tuning.json"
 
@@ -96,81 +78,89 @@ class Run:
 # Each takes (model, train, val, setting, penalty, steps, seed) and leaves the model trained.
 
 
-def hold_statistics(model: Classifier) -> None:
+def hold_statistics(model: xk.Classifier) -> None:
     """BatchNorm keeps its running statistics and uses them in training too; every parameter may still move."""
-    for parameter in freeze(model.features).parameters():
+    for parameter in xk.tuning.freeze(model.features).parameters():
         parameter.requires_grad_(True)
 
 
-def reset(model: Classifier) -> None:
+def reset(model: xk.Classifier) -> None:
     """Fresh random weights everywhere."""
     for part in model.modules():
         if callable(fresh := getattr(part, "reset_parameters", None)):
             fresh()
 
 
-def scratch(model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int) -> None:
+def scratch(
+    model: xk.Classifier, train: xk.Split, val: xk.Split, lr: float, penalty: float, steps: int, seed: int
+) -> None:
     reset(model)
-    finetune(model, train, steps=steps, lr=lr, seed=seed)
+    xk.tuning.finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
 def scratch_longer(
-    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+    model: xk.Classifier, train: xk.Split, val: xk.Split, lr: float, penalty: float, steps: int, seed: int
 ) -> None:
     reset(model)
-    finetune(model, train, steps=LONGER * steps, lr=lr, seed=seed)
+    xk.tuning.finetune(model, train, steps=LONGER * steps, lr=lr, seed=seed)
 
 
 def head_only(
-    model: Classifier, train: Split, val: Split, setting: float, penalty: float, steps: int, seed: int
+    model: xk.Classifier, train: xk.Split, val: xk.Split, setting: float, penalty: float, steps: int, seed: int
 ) -> None:
-    linear_probe(model, train, val, l2s=(setting,))
+    xk.tuning.linear_probe(model, train, val, l2s=(setting,))
 
 
-def last_blocks(model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int) -> None:
-    freeze(model.features)
+def last_blocks(
+    model: xk.Classifier, train: xk.Split, val: xk.Split, lr: float, penalty: float, steps: int, seed: int
+) -> None:
+    xk.tuning.freeze(model.features)
     for name in LAST_BLOCKS:
-        unfreeze(model.features.get_submodule(name))
-    finetune(model, train, steps=steps, lr=lr, seed=seed)
+        xk.tuning.unfreeze(model.features.get_submodule(name))
+    xk.tuning.finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
-def whole(model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int) -> None:
-    finetune(model, train, steps=steps, lr=lr, seed=seed)
+def whole(
+    model: xk.Classifier, train: xk.Split, val: xk.Split, lr: float, penalty: float, steps: int, seed: int
+) -> None:
+    xk.tuning.finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
 def discriminative(
-    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+    model: xk.Classifier, train: xk.Split, val: xk.Split, lr: float, penalty: float, steps: int, seed: int
 ) -> None:
-    finetune(model, train, steps=steps, lr=lr, layer_decay=LAYER_DECAY, seed=seed)
+    xk.tuning.finetune(model, train, steps=steps, lr=lr, layer_decay=LAYER_DECAY, seed=seed)
 
 
-def gradual(model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int) -> None:
-    gradual_unfreeze(model, train, steps=steps, lr=lr, seed=seed)
+def gradual(
+    model: xk.Classifier, train: xk.Split, val: xk.Split, lr: float, penalty: float, steps: int, seed: int
+) -> None:
+    xk.tuning.gradual_unfreeze(model, train, steps=steps, lr=lr, seed=seed)
 
 
 def probe_then_tune(
-    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+    model: xk.Classifier, train: xk.Split, val: xk.Split, lr: float, penalty: float, steps: int, seed: int
 ) -> None:
-    linear_probe(model, train, val, l2s=(penalty,))
-    finetune(model, train, steps=steps, lr=lr, seed=seed)
+    xk.tuning.linear_probe(model, train, val, l2s=(penalty,))
+    xk.tuning.finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
 def whole_bn_held(
-    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+    model: xk.Classifier, train: xk.Split, val: xk.Split, lr: float, penalty: float, steps: int, seed: int
 ) -> None:
     hold_statistics(model)
-    finetune(model, train, steps=steps, lr=lr, seed=seed)
+    xk.tuning.finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
 def probe_then_tune_bn_held(
-    model: Classifier, train: Split, val: Split, lr: float, penalty: float, steps: int, seed: int
+    model: xk.Classifier, train: xk.Split, val: xk.Split, lr: float, penalty: float, steps: int, seed: int
 ) -> None:
-    linear_probe(model, train, val, l2s=(penalty,))
+    xk.tuning.linear_probe(model, train, val, l2s=(penalty,))
     hold_statistics(model)
-    finetune(model, train, steps=steps, lr=lr, seed=seed)
+    xk.tuning.finetune(model, train, steps=steps, lr=lr, seed=seed)
 
 
-METHODS: dict[str, Callable[[Classifier, Split, Split, float, float, int, int], None]] = {
+METHODS: dict[str, Callable[[xk.Classifier, xk.Split, xk.Split, float, float, int, int], None]] = {
     "scratch": scratch,
     "head only": head_only,
     "last blocks": last_blocks,
@@ -194,14 +184,14 @@ def grid(method: str) -> tuple[float, ...]:
 # -------------------------------------------------------------------------------------------------------- one run
 
 
-def labelled(train: Split, labels: int | None, seed: int) -> tuple[Split, Split]:
+def labelled(train: xk.Split, labels: int | None, seed: int) -> tuple[xk.Split, xk.Split]:
     """What this seed may learn from, a share of all or so many of each class, and what it leaves.
 
     The share is drawn by groups of variants, so that what is left shows no emoji that has been learned.
     """
     generator = torch.Generator().manual_seed(seed)
     if labels is not None:
-        return few_labels(train, labels, generator), train.subset([])
+        return xk.few_labels(train, labels, generator), train.subset([])
     assert train.groups is not None
     names, sizes = train.groups.unique(return_counts=True)
     order = torch.randperm(len(names), generator=generator)
@@ -210,33 +200,33 @@ def labelled(train: Split, labels: int | None, seed: int) -> tuple[Split, Split]
     return train.subset(inside.nonzero()[:, 0]), train.subset((~inside).nonzero()[:, 0])
 
 
-def joined(a: Split, b: Split) -> Split:
-    return Split(torch.cat([a.x, b.x]), torch.cat([a.y, b.y]))
+def joined(a: xk.Split, b: xk.Split) -> xk.Split:
+    return xk.Split(torch.cat([a.x, b.x]), torch.cat([a.y, b.y]))
 
 
 def moved(before: Tensor, after: Tensor) -> dict[str, float]:
     """How far (N, D) features of the same pictures went: mean distance over mean length, and linear CKA."""
     distance = (after - before).norm(dim=1).mean() / before.norm(dim=1).mean()
-    return {"distance": round(distance.item(), 5), "cka": round(linear_cka(before, after), 5)}
+    return {"distance": round(distance.item(), 5), "cka": round(xk.metrics.linear_cka(before, after), 5)}
 
 
-def execute(run: Run, domains: dict[str, Domain], original: dict[str, Tensor], penalty: float) -> dict[str, Any]:
+def execute(run: Run, domains: dict[str, xk.Domain], original: dict[str, Tensor], penalty: float) -> dict[str, Any]:
     started = time.perf_counter()
     domain = domains[run.source]
-    seed_everything(run.seed)
-    model = replace_head(backbone(), len(domain.classes))
+    xk.seed_everything(run.seed)
+    model = xk.tuning.replace_head(xk.backbone(), len(domain.classes))
     train, left = labelled(domain.train, run.labels, run.seed)
     val = joined(domain.val, left)
     steps = STEPS if run.labels is None else CURVE_STEPS[CURVE_LABELS.index(run.labels)]
     METHODS[run.method](model, train, val, run.setting, penalty, steps, run.seed)
-    on_train, on_val = evaluate(model, train), evaluate(model, val)
+    on_train, on_val = xk.evaluate(model, train), xk.evaluate(model, val)
     record = asdict(run) | {
         "train_pictures": len(train), "val_pictures": len(val),
         "train_accuracy": round(on_train.accuracy, 5), "train_loss": round(on_train.loss, 5),
         "val_accuracy": round(on_val.accuracy, 5), "val_loss": round(on_val.loss, 5),
     }  # fmt: skip
     if run.part != "tune":
-        said = {style: predict(model, domains[style].test) for style in STYLES}
+        said = {style: xk.predict(model, domains[style].test) for style in STYLES}
         record["predictions"] = {s: "".join(chr(97 + c) for c in p.logits.argmax(1).tolist()) for s, p in said.items()}
         record["moved"] = {style: moved(original[style], p.features) for style, p in said.items()}
     return record | {"seconds": round(time.perf_counter() - started, 1)}
@@ -257,7 +247,7 @@ def save(results: dict[str, Any]) -> None:
     os.replace(draft, OUT)
 
 
-def fingerprint(domains: dict[str, Domain]) -> str:
+def fingerprint(domains: dict[str, xk.Domain]) -> str:
     """A checksum of every picture and label in use, so that results cannot outlive their data."""
     digest = hashlib.sha256()
     for domain in domains.values():
@@ -273,7 +263,7 @@ def load(data: str) -> dict[str, Any]:
         "data_sha256": data, "settings": json.loads(json.dumps(SETTINGS)),
         "environment": {
             "python": platform.python_version(), "torch": torch.__version__, "timm": timm.__version__,
-            "machine": platform.machine(), "device": str(device()), "threads": torch.get_num_threads(),
+            "machine": platform.machine(), "device": str(xk.device()), "threads": torch.get_num_threads(),
         },
         "chosen": {}, "runs": {},
     }  # fmt: skip
@@ -311,9 +301,9 @@ def plan(chosen: dict[str, float]) -> list[Run]:
 
 
 def main() -> None:
-    domains = {style: load_domain(f"emoji_{style}", image_size=IMAGE_SIZE) for style in STYLES}
-    encoder = backbone()
-    original = {style: predict(encoder, domain.test).features for style, domain in domains.items()}
+    domains = {style: xk.load_domain(f"emoji_{style}", image_size=IMAGE_SIZE) for style in STYLES}
+    encoder = xk.backbone()
+    original = {style: xk.predict(encoder, domain.test).features for style, domain in domains.items()}
     results = load(fingerprint(domains))
     runs, chosen = results["runs"], results["chosen"]
     with tqdm(total=len(TUNED) * len(RATES) + len(plan(dict.fromkeys(METHODS, 0.0))), unit="run") as bar:

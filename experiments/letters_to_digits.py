@@ -22,19 +22,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from tqdm import tqdm
 
-from xferkit import (
-    Classifier,
-    Domain,
-    evaluate,
-    few_labels,
-    final_test,
-    finetune,
-    linear_probe,
-    load_domain,
-    mini_resnet,
-    seed_everything,
-    setup,
-)
+import xferkit as xk
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "results" / "letters_to_digits.json"
@@ -45,26 +33,26 @@ RATES = (1e-3, 3e-3, 1e-2)
 STEPS, BATCH = 60, 32
 
 
-def train(domain: Domain, method: str, count: int, seed: int, lr: float | None) -> Classifier:
+def train(domain: xk.Domain, method: str, count: int, seed: int, lr: float | None) -> xk.Classifier:
     """One net. `lr` is None for the probes, whose penalty is chosen on the validation digits."""
     file = KEPT / f"{domain.name}-{METHODS.index(method)}-{count}-{seed}-{lr}.safetensors"
-    seed_everything(seed)
-    net = mini_resnet(pretrained=method in ("fine-tuned", "frozen, linear probe"))
+    xk.seed_everything(seed)
+    net = xk.models.mini_resnet(pretrained=method in ("fine-tuned", "frozen, linear probe"))
     if file.is_file():
         load_model(net, file)
         return net
-    labelled = few_labels(domain.train, count, torch.Generator().manual_seed(seed))
+    labelled = xk.few_labels(domain.train, count, torch.Generator().manual_seed(seed))
     if lr is None:
-        linear_probe(net, labelled, domain.val)
+        xk.tuning.linear_probe(net, labelled, domain.val)
     else:
-        finetune(net, labelled, steps=STEPS, lr=lr, batch_size=BATCH, seed=seed)
+        xk.tuning.finetune(net, labelled, steps=STEPS, lr=lr, batch_size=BATCH, seed=seed)
     KEPT.mkdir(parents=True, exist_ok=True)
     save_model(net.to(memory_format=torch.contiguous_format), str(file))
     return net
 
 
 def main() -> None:
-    setup(0)
+    xk.setup(0)
     record: dict[str, Any] = {
         "question": "how much is a network that knows letters worth when digits are to be learned from few labels?",
         "settings": {"steps": STEPS, "batch": BATCH, "rates": RATES, "counts": COUNTS, "seeds": SEEDS},
@@ -78,10 +66,10 @@ def main() -> None:
         "test_accuracy": {},
     }
     for name in TARGETS:
-        domain = load_domain(name)
+        domain = xk.load_domain(name)
         chosen: dict[str, float | None] = dict.fromkeys(METHODS)
         for method in METHODS[:2]:
-            scores = {lr: evaluate(train(domain, method, 20, 0, lr), domain.val).accuracy for lr in RATES}
+            scores = {lr: xk.evaluate(train(domain, method, 20, 0, lr), domain.val).accuracy for lr in RATES}
             chosen[method] = max(RATES, key=lambda lr: scores[lr])
             record["validation_of_rates"].setdefault(name, {})[method] = {str(lr): a for lr, a in scores.items()}
         record["rate_chosen"][name] = chosen
@@ -90,7 +78,7 @@ def main() -> None:
             f"{method}|{count}": [train(domain, method, count, seed, chosen[method]) for seed in SEEDS]
             for method, count in tqdm(plan, desc=name, unit="setting")
         }
-        scores_read = final_test(nets, domain, question="letters to digits")
+        scores_read = xk.final_test(nets, domain, question="letters to digits")
         record["test_accuracy"][name] = {
             method: {str(count): scores_read[f"{method}|{count}"] for count in COUNTS} for method in METHODS
         }

@@ -22,18 +22,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from xferkit import (
-    Domain,
-    TensorLoader,
-    cosine,
-    evaluate,
-    fit,
-    load_domain,
-    mini_resnet,
-    seed_everything,
-    setup,
-    supervised_loss,
-)
+import xferkit as xk
 
 RESULT = Path(__file__).resolve().parent.parent / "results" / "plain_vs_residual.json"
 DEPTHS, SEEDS = (8, 20, 32, 56), (0, 1, 2)
@@ -52,32 +41,34 @@ SETTINGS = {
 EVERY = 20  # steps averaged into one point of the loss curve
 
 
-def run(domain: Domain, depth: int, residual: bool, seed: int, lr: float) -> dict[str, Any]:
+def run(domain: xk.Domain, depth: int, residual: bool, seed: int, lr: float) -> dict[str, Any]:
     """Train one net; its errors in [0, 1] on the training and validation set, and its loss curve."""
-    seed_everything(seed)
-    net = mini_resnet(depth=depth, width=8, residual=residual).to(memory_format=torch.channels_last)
+    xk.seed_everything(seed)
+    net = xk.models.mini_resnet(depth=depth, width=8, residual=residual).to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
-    batches = TensorLoader(domain.train.x, domain.train.y, 64, shuffle=True, generator=generator)
+    batches = xk.TensorLoader(domain.train.x, domain.train.y, 64, shuffle=True, generator=generator)
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
     began = time.perf_counter()
     steps = int(SETTINGS["steps"])
-    loss = fit(net, batches, supervised_loss, optimizer, steps, schedule=cosine, progress=False)["loss"]
+    loss = xk.fit(net, batches, xk.supervised_loss, optimizer, steps, schedule=xk.schedules.cosine, progress=False)[
+        "loss"
+    ]
     return {
         "depth": depth,
         "residual": residual,
         "seed": seed,
         "lr": lr,
         "parameters": sum(p.numel() for p in net.parameters()),
-        "train_error": 1 - evaluate(net, domain.train).accuracy,
-        "val_error": 1 - evaluate(net, domain.val).accuracy,
+        "train_error": 1 - xk.evaluate(net, domain.train).accuracy,
+        "val_error": 1 - xk.evaluate(net, domain.val).accuracy,
         "loss": [round(fmean(loss[i : i + EVERY]), 4) for i in range(0, steps, EVERY)],
         "seconds": round(time.perf_counter() - began, 1),
     }
 
 
 def main() -> None:
-    setup(0)
-    domain = load_domain("mnist", image_size=16)
+    xk.setup(0)
+    domain = xk.load_domain("mnist", image_size=16)
     record: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {"runs": []}
     if record["runs"] and record["settings"] != SETTINGS:
         raise SystemExit(f"{RESULT} was made with other settings: move it away first.")

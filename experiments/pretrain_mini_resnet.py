@@ -27,9 +27,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from xferkit import Classifier, Split, cosine, evaluate, mini_resnet, setup, to_float
-from xferkit.data import SYN_TYPEFACES
-from xferkit.models import ASSETS, MINI_RESNET_FILE
+import xferkit as xk
+from xferkit.data.digits import SYN_TYPEFACES
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / "data" / "experiments" / "pretrain_mini_resnet.pt"
@@ -43,7 +42,7 @@ SEED, STEPS, BATCH, LR, WEIGHT_DECAY = 0, 900, 128, 3e-3, 0.05
 PICTURES = {"train": 40_000, "val": 2_000}
 
 
-def draw_letters(typefaces: list[str], n: int, seed: int) -> Split:
+def draw_letters(typefaces: list[str], n: int, seed: int) -> xk.Split:
     """Letters in random typeface, size, weight, place, tilt, slant, shape and two clearly different colours.
 
     Returns:
@@ -66,7 +65,7 @@ def draw_letters(typefaces: list[str], n: int, seed: int) -> Split:
         mask = mask.transform((84, 84), Image.Transform.AFFINE, _affine(rng), Image.Resampling.BILINEAR)
         alpha = np.asarray(mask.resize((28, 28), Image.Resampling.BOX), np.float32)[:, :, None] / 255
         pictures[i] = np.clip(paper + alpha * (ink - paper) + rng.normal(0, 8, (28, 28, 3)), 0, 255)
-    return Split(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y).long())
+    return xk.Split(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y).long())
 
 
 def _affine(rng: np.random.Generator) -> tuple[float, ...]:
@@ -86,11 +85,11 @@ def warp(x: Tensor, generator: torch.Generator, strength: float = 0.12) -> Tenso
     return F.grid_sample(x, still + field.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
 
 
-def pretrain(train: Split, steps: int) -> tuple[Classifier, dict[str, list[float]]]:
+def pretrain(train: xk.Split, steps: int) -> tuple[xk.Classifier, dict[str, list[float]]]:
     """The network after `steps` steps of AdamW, and the mean loss and training accuracy of every hundred steps."""
     torch.manual_seed(SEED)
     generator = torch.Generator().manual_seed(SEED)
-    model = mini_resnet(len(CLASSES), depth=20, width=16).to(memory_format=torch.channels_last)
+    model = xk.models.mini_resnet(len(CLASSES), depth=20, width=16).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
     history: dict[str, list[float]] = {"loss": [], "accuracy": []}
     start = 0
@@ -103,9 +102,9 @@ def pretrain(train: Split, steps: int) -> tuple[Classifier, dict[str, list[float
     model.train()
     losses, right = 0.0, 0
     for step in tqdm(range(start, steps), initial=start, total=steps, desc="pretraining", unit="step", mininterval=5):
-        optimizer.param_groups[0]["lr"] = LR * cosine(step / steps)
+        optimizer.param_groups[0]["lr"] = LR * xk.schedules.cosine(step / steps)
         picked = torch.randint(len(train), (BATCH,), generator=generator)
-        x, y = warp(to_float(train.x[picked]), generator), train.y[picked]
+        x, y = warp(xk.to_float(train.x[picked]), generator), train.y[picked]
         logits = model(x)
         loss = F.cross_entropy(logits, y, label_smoothing=0.05)
         optimizer.zero_grad()
@@ -192,9 +191,9 @@ torch gives other bits, and so another checksum, when the script runs again.
 """
 
 
-def publish(model: Classifier, history: dict[str, list[float]], seconds: float, val_accuracy: float) -> None:
+def publish(model: xk.Classifier, history: dict[str, list[float]], seconds: float, val_accuracy: float) -> None:
     """Write weights, checksum, model card and the record of the run."""
-    path = ASSETS / MINI_RESNET_FILE
+    path = xk.models.resnet.ASSETS / xk.models.resnet.MINI_RESNET_FILE
     save_file({name: tensor.contiguous() for name, tensor in model.features.state_dict().items()}, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     Path(f"{path}.sha256").write_text(f"{sha256}  {path.name}\n")
@@ -221,16 +220,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only compare the committed weights with their checksum")
     args = parser.parse_args()
-    setup(SEED)
+    xk.setup(SEED)
     if args.check:
-        mini_resnet(pretrained=True)
-        print(f"{MINI_RESNET_FILE} has the checksum beside it.")
+        xk.models.mini_resnet(pretrained=True)
+        print(f"{xk.models.resnet.MINI_RESNET_FILE} has the checksum beside it.")
         return
     train = draw_letters(SYN_TYPEFACES["train"], PICTURES["train"], seed=0)
     val = draw_letters(SYN_TYPEFACES["val"], PICTURES["val"], seed=1)
     began = time.perf_counter()
     model, history = pretrain(train, STEPS)
-    score = evaluate(model, val)
+    score = xk.evaluate(model, val)
     print(f"letters in held-out typefaces: accuracy {score.accuracy:.3f}")
     publish(model, history, time.perf_counter() - began, score.accuracy)
 

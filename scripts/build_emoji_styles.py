@@ -4,8 +4,8 @@
     python scripts/build_emoji_styles.py --packages FOLDER    # FOLDER holds them already, unpacked by npm
 
 It writes the sheets and `index.json` (xferkit/assets/emoji_styles), the figure (book/images/emoji_styles.png) and the
-tables of the data card (book/data/emoji_styles.md), and prints the checksum to put into xferkit/_emoji.py. Needs npm
-for --fetch, and the extra `data` (resvg). About six minutes on one core; a second run writes the same bytes.
+tables of the data card (book/data/emoji_styles.md), and prints the checksum to put into xferkit/data/emoji.py. Needs
+npm for --fetch, and the extra `data` (resvg). About six minutes on one core; a second run writes the same bytes.
 """
 
 from __future__ import annotations
@@ -487,7 +487,7 @@ def main() -> None:
     write_card_tables(read_json(ASSETS / "index.json"), sha256, CARD)
     total = sum(path.stat().st_size for path in ASSETS.iterdir())
     print(f"{len(emoji)} emoji, {len(CLASSES)} classes, {max(groups) + 1} groups, {total / 1e6:.2f} MB")
-    print(f'In xferkit/_emoji.py: INDEX_SHA256 = "{sha256}"')
+    print(f'In xferkit/data/emoji.py: INDEX_SHA256 = "{sha256}"')
 
 
 if __name__ == "__main__":

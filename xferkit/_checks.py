@@ -1,0 +1,74 @@
+"""Guards at the doors of the package: each says what was wrong with an input and what to do about it.
+
+They are here because a wrong input seldom stops PyTorch: a mask is read as positions, floats are truncated, labels of
+shape (N, 1) are broadcast, NaN compares as false; and each of these gives a plausible number.
+"""
+
+from __future__ import annotations
+
+from operator import index
+
+import torch
+from torch import Tensor
+
+
+def check_pixels(x: Tensor, *, what: str = "pictures") -> None:
+    """uint8 (N, 3, H, W), or a `TypeError` or `ValueError` that says what to do."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{what} must be a uint8 tensor (N, 3, H, W), not {type(x).__name__}: see torch.from_numpy.")
+    if x.dtype != torch.uint8:
+        raise TypeError(
+            f"{what} are {x.dtype}, but must be uint8 in 0…255. xferkit scales pixels itself, in to_float, once: "
+            "give the pictures as they were stored, neither divided by 255 nor passed through to_float."
+        )
+    if x.ndim != 4 or x.shape[1] != 3:
+        raise ValueError(f"{what} must have the shape (N, 3, H, W), not {tuple(x.shape)}.")
+
+
+def check_labels(y: Tensor, n: int | None = None, *, what: str = "labels") -> None:
+    """Integers of shape (n,), none of them negative."""
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{what} must be an int64 tensor (N,), not {type(y).__name__}.")
+    if y.dtype == torch.bool or y.is_floating_point() or y.is_complex():
+        raise TypeError(f"{what} are {y.dtype}, but must be integers (int64): one class index a picture.")
+    if y.ndim != 1:
+        raise ValueError(f"{what} must have the shape (N,), not {tuple(y.shape)}: flatten them, or take the argmax.")
+    if n is not None and len(y) != n:
+        raise ValueError(f"{n} rows, but {len(y)} {what}: there must be one for each.")
+    if len(y) and int(y.min()) < 0:
+        raise ValueError(f"{what} hold {int(y.min())}: class indices start at 0. Leave out what is not to be judged.")
+
+
+def check_features(z: Tensor, *, what: str = "features", least: int = 1) -> None:
+    """Finite floating-point (N, D) with at least `least` rows and one column."""
+    if not isinstance(z, Tensor):
+        raise TypeError(f"{what} must be a tensor (N, D), not {type(z).__name__}.")
+    if not z.is_floating_point():
+        raise TypeError(f"{what} are {z.dtype}, but must be real floating-point numbers.")
+    if z.ndim != 2 or z.shape[1] == 0:
+        raise ValueError(f"{what} must have the shape (N, D), not {tuple(z.shape)}.")
+    if len(z) < least:
+        raise ValueError(f"{len(z)} rows of {what}: at least {least} are needed.")
+    if not bool(torch.isfinite(z).all()):
+        bad = int((~torch.isfinite(z)).any(1).sum())
+        raise ValueError(f"{bad} of {len(z)} rows of {what} hold NaN or infinity: look where they come from first.")
+
+
+def check_same_length(*parts: object, what: str) -> None:
+    """The same number of rows in each; `what` names them, such as "queries and their labels"."""
+    sizes = [len(part) for part in parts]  # type: ignore[arg-type]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"{what} have {' and '.join(map(str, sizes))} rows: they must belong together, row by row.")
+
+
+def check_count(n: object, *, what: str, least: int = 1) -> int:
+    """A whole number of at least `least`, as an int: NumPy's integers count, floats and truth values do not."""
+    try:
+        if isinstance(n, bool):
+            raise TypeError
+        value = index(n)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{what}={n!r} must be a whole number.") from None
+    if value < least:
+        raise ValueError(f"{what}={value} must be at least {least}.")
+    return value

@@ -1,0 +1,50 @@
+"""Choosing an adapted network without target labels.
+
+The scores are made so that more is better. None of them is a guarantee; the chapters say where they mislead.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def entropy_score(logits: Tensor) -> float:
+    """Minus the mean entropy of the predictions, in nats: 0 for certain ones, −log C for uniform ones.
+
+    Args:
+        logits: (N, C) on unlabelled target pictures.
+    """
+    log_p = F.log_softmax(logits.double(), 1)
+    return float((log_p.exp() * log_p).sum(1).mean())
+
+
+def im_score(logits: Tensor) -> float:
+    """The mutual information of input and prediction: entropy of the mean minus mean entropy, in nats, from 0 to log C.
+
+    Unlike `entropy_score` it sees a network that calls everything by one name.
+
+    Args:
+        logits: (N, C) on unlabelled target pictures.
+    """
+    mean = F.softmax(logits.double(), 1).mean(0)
+    return float(-(mean * mean.clamp_min(1e-12).log()).sum()) + entropy_score(logits)
+
+
+def snd_score(logits: Tensor, *, temperature: float = 0.05) -> float:
+    """Soft neighbourhood density (Saito et al. 2021, Eqs. 2–4), in nats.
+
+    The mean entropy of each point's softmax over its similarity to all others, similarity being the cosine of
+    predicted probabilities. High: every point has many near neighbours, so the target forms dense clusters.
+
+    Args:
+        logits: (N, C) on unlabelled target pictures; memory grows as N².
+        temperature: τ of the paper.
+    """
+    p = F.normalize(F.softmax(logits.double(), 1), dim=1)
+    similarity = (p @ p.T) / temperature
+    similarity.fill_diagonal_(-math.inf)
+    log_q = F.log_softmax(similarity, 1)
+    return float(-(log_q.exp() * log_q.clamp_min(-1e9)).sum(1).mean())
