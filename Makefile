@@ -47,9 +47,10 @@ run: $(READY)  ## re-execute the chapters in place (ONLY="03 16" for some)
 	$(BIN)/python scripts/run_chapters.py $(ONLY)
 	$(BIN)/python scripts/build_evidence.py
 
-lint: $(READY)  ## check style and types
+lint: $(READY)  ## check style, types, and that imports point one way
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 lock: $(READY)  ## resolve the versions in requirements.txt again
 	@uv="$$(command -v uv || echo .uv/bin/uv)"; \

@@ -95,8 +95,6 @@ def setup(seed: int = 0) -> Session:
         ValueError: `XFERKIT_DEVICE` or `XFERKIT_PROFILE` holds an unknown word.
         RuntimeError: the device asked for is not on this machine.
     """
-    from xferkit import __version__
-
     # cuBLAS reads this once, when the first handle is made; without it matrix products vary from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     chosen = device()
@@ -104,7 +102,7 @@ def setup(seed: int = 0) -> Session:
     torch.backends.cudnn.deterministic = True
     seed_everything(seed)
     versions = {
-        "xferkit": __version__,
+        "xferkit": version("xferkit"),
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
         "python": platform.python_version(),
@@ -114,7 +112,7 @@ def setup(seed: int = 0) -> Session:
     if chosen.type == "mps":
         warnings.warn("The mps device has not been tried with this course; please tell us how it went.", stacklevel=2)
     print(
-        f"xferkit {__version__} · torch {versions['torch']} · {chosen.type} ({where}{untried}) · "
+        f"xferkit {versions['xferkit']} · torch {versions['torch']} · {chosen.type} ({where}{untried}) · "
         f"profile {profile()} · seed {seed}"
     )
     return Session(seed, chosen, profile(), versions)
