@@ -15,6 +15,7 @@ from xferkit.data import Domain, Split, TensorLoader, few_labels, load_domain, p
 from xferkit.features import extract_features
 from xferkit.metrics import final_test
 from xferkit.models import Classifier, backbone
+from xferkit.report import table
 from xferkit.session import by_profile, device, profile, seed_everything, setup
 from xferkit.train import evaluate, fit, predict, supervised_loss
 
@@ -30,7 +31,7 @@ __all__ = [
     "Classifier", "Domain", "Split", "TensorLoader", "backbone", "by_profile", "claim", "data", "device", "evaluate",
     "alignment", "extract_features", "few_labels", "final_test", "fit", "load_domain", "metrics", "models",
     "paired_batches", "plots", "predict", "profile", "report", "results", "schedules", "seed_everything", "selection",
-    "setup", "supervised_loss", "to_float", "tuning",
+    "setup", "supervised_loss", "table", "to_float", "tuning",
 ]  # fmt: skip
 
 
