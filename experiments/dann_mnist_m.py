@@ -9,8 +9,8 @@ with BatchNorm and with instance normalisation; schedules as in the paper. Batch
 through the encoder apart from each other. The normalisation is chosen by label-free scores on unlabelled target
 pictures, and the target's test labels are read last, in one call.
 
-Result: with instance normalisation, 5 seeds, DANN takes the target's test accuracy from 49 to 61 %, of 88 % with target
-labels; the paper's network, 3 seeds, loses one of them to a collapse.
+Result: target test accuracy with instance normalisation, mean ± deviation over 5 seeds: source only 50.5 ± 2.7 %,
+DANN 63.5 ± 5.9 %, target only 88.0 ± 0.5 %; DANN closes 34.9 ± 15.0 % of the gap.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def told_apart(
 DEPENDS = (
     dann_loss, measure, told_apart, xk.models.lenet, dann.loss, dann.grad_reverse, dann.lambda_ramp,
     dann.DomainDiscriminator, xk.schedules.inverse_decay, xk.fit, xk.paired_batches, xk.predict, xk.evaluate,
-    *SCORES.values(), distance.a_distance, distance.domain_accuracy, distance.fresh_domain_accuracy,
+    SCORES, distance.a_distance, distance.domain_accuracy, distance.fresh_domain_accuracy,
     LR0, MOMENTUM, GAMMA, LAMBDA_MAX, POINTS,
 )  # fmt: skip
 

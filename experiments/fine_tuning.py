@@ -10,7 +10,9 @@ grid of five settings, tried once on a seed of its own and judged on source pict
 from. The seeds that are reported differ in the labelled pictures drawn, in the order of batches and in the head's
 first weights. A run keeps what the network said, not whether it was right: test labels are read after the last run.
 
-Result: @RESULT@
+Result: accuracy on test emoji, mean ± deviation over 5 seeds: head only, whole network and LP-FT reach 37.3 ± 2.2,
+40.0 ± 2.8 and 39.3 ± 1.5 % on the designer they learned from, 32.4 ± 0.9, 33.1 ± 1.3 and 30.5 ± 2.3 % on the mean of
+the others.
 """
 
 from __future__ import annotations
@@ -247,7 +249,7 @@ def accuracy(said: str, y: Tensor) -> float:
 
 
 DEPENDS = (
-    *dict.fromkeys(METHODS.values()), labelled, moved, untuned, as_letters, xk.few_labels, xk.fit, xk.predict,
+    METHODS, whole, labelled, moved, untuned, as_letters, xk.few_labels, xk.fit, xk.predict,
     xk.evaluate, xk.tuning.finetune, xk.tuning.gradual_unfreeze, xk.tuning.linear_probe, xk.tuning.fit_logistic,
     xk.tuning.param_groups, xk.tuning.freeze, xk.tuning.unfreeze, xk.tuning.hold_statistics, xk.metrics.linear_cka,
     LAYER_DECAY, LAST_BLOCKS, SHARE,

@@ -9,8 +9,8 @@ scratch, and a probe on the frozen features of an untrained net. The learning ra
 from scratch is chosen from the same three, for each target, on validation digits (seed 0, 20 labels a class); so is
 the probe's penalty. The test labels are read last, in one call for each target.
 
-Result, 3 seeds: with 5 labels a class of MNIST, fine-tuning reaches 87 % and training from scratch 51 %; with 50 labels
-95 and 89 %. On SynDigits the net from scratch stays near chance (10–15 %) in 60 steps.
+Result: test accuracy on MNIST, mean ± deviation over 3 seeds: with 5 labels a class 86.9 ± 2.7 % fine-tuned from
+letters and 50.6 ± 1.2 % from scratch, with 50 labels 95.5 ± 1.0 and 89.0 ± 1.8 %.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Does a deeper net fit its own training set better, with and without shortcuts?
 
-    python experiments/plain_vs_residual.py             about 8 minutes on one core
+    python experiments/plain_vs_residual.py             about 9 minutes on one core
     python experiments/plain_vs_residual.py --smoke     seconds; keeps nothing
 
 Plain and residual nets of He et al. (2016a, §4.2) with equal parameters, depths 8, 20, 32 and 56, width 8, on MNIST's
@@ -8,8 +8,8 @@ Plain and residual nets of He et al. (2016a, §4.2) with equal parameters, depth
 that suits one net may be wrong for another. What is asked is the error on the *training* set; the validation error
 stands beside it. No test label is read.
 
-Result, 3 seeds: the plain net's training error rises from 4 % at 20 layers to 71 % at 56; with shortcuts and the
-smaller rate the 56 layers end at 2 %.
+Result: training error, mean ± deviation over 3 seeds: the plain net ends at 5.4 ± 0.9 % with 20 layers and 72.2 ± 3.9
+% with 56; with shortcuts and the smaller rate, 56 layers end at 3.6 ± 0.5 %.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ mini_resnet (depth 20, width 16) learns letters drawn from matplotlib's fonts. T
 and no digit: digits are what the chapters transfer to. Only SynDigits' training typefaces are used, so the typefaces of
 its validation and test part stay unseen. Nothing is chosen by a score: one setting, one run, the last weights.
 
-Result, 1 seed: 86 % of letters in typefaces held out.
+Result: one seed: 85.9 % of letters in typefaces held out are recognised.
 """
 
 from __future__ import annotations

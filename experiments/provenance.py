@@ -46,9 +46,12 @@ def environment() -> dict[str, str | int]:
 
 
 def code_version(*parts: Any) -> str:
-    """A hash of functions' and classes' code, without comments and docstrings, and of plain values."""
+    """A hash of functions' and classes' code, without comments and docstrings, of plain values, and dicts of these."""
     texts = []
     for part in parts:
+        if isinstance(part, dict):
+            texts += [f"{name}: {code_version(value)}" for name, value in part.items()]
+            continue
         if not callable(part):
             texts.append(canonical(part))
             continue
