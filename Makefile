@@ -46,6 +46,7 @@ lab: $(READY)  ## open JupyterLab in the chapters
 run: $(READY)  ## re-execute the chapters in place (ONLY="03 16" for some)
 	$(BIN)/python scripts/run_chapters.py $(ONLY)
 	$(BIN)/python scripts/build_evidence.py
+	$(BIN)/python scripts/build_results.py
 
 lint: $(READY)  ## check style, types, and that imports point one way
 	$(BIN)/ruff check .
