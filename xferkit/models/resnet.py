@@ -106,6 +106,10 @@ def load_checked(path: Path) -> dict[str, Tensor]:
     Raises:
         OSError: the file is missing or damaged; the message has the expected checksum and how to get it again.
     """
-    expected = Path(f"{path}.sha256").read_text().split()[0]
-    check_file(path, expected, f"Get it again: git checkout -- {path.name}, or reinstall xferkit.")
+    again = f"Get it again: git checkout -- {path.name}, or reinstall xferkit."
+    try:
+        expected = Path(f"{path}.sha256").read_text().split()[0]
+    except (OSError, IndexError) as error:
+        raise OSError(f"{path}.sha256 (the checksum of {path.name}) is missing or empty. {again}") from error
+    check_file(path, expected, again)
     return load_file(path)
