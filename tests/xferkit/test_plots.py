@@ -90,6 +90,11 @@ def test_unknown_methods_take_the_colours_that_are_left_and_have_none_of_the_boo
         colour_of("mine")
 
 
+def test_a_variant_has_its_methods_colour() -> None:
+    assert colour_of("LP-FT, BN held") == colour_of("LP-FT") and colour_of("plain, depth 56") == colour_of("plain")
+    assert colour_of("frozen, linear probe") == colour_of("head only") != colour_of("untrained, linear probe")
+
+
 def test_where_two_methods_share_a_colour_the_line_tells_them_apart() -> None:
     curves = {"LP-FT": [[1, 2]], "LP-FT, BN held": [[2, 3]]}
     ax = plot_curves(curves, [1, 2], xlabel="", ylabel="")
