@@ -90,6 +90,7 @@ def test_in_a_notebook_a_table_is_markdown_and_plain_text() -> None:
 def test_mean_and_sample_deviation_stand_on_one_line() -> None:
     assert mean_sd([1.0, 2.0, 3.0]) == f"2.0{NBSP}±{NBSP}1.0"
     assert percent(torch.tensor([0.5, 0.6]), digits=2) == f"55.00{NBSP}±{NBSP}7.07"
+    assert mean_sd([0.5, 0.6], percent=True) == percent([0.5, 0.6])
     assert mean_sd([-1.0, -3.0], digits=0) == f"−2{NBSP}±{NBSP}1"
 
 
