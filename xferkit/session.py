@@ -77,8 +77,15 @@ def device() -> torch.device:
 
 
 def data_root() -> Path:
-    """Where the full profile keeps downloads and weights: `XFERKIT_DATA`, or `~/.cache/xferkit`."""
-    return Path(os.environ.get("XFERKIT_DATA") or Path.home() / ".cache" / "xferkit").expanduser()
+    """Where the full profile keeps downloads and weights: `XFERKIT_DATA`, or `~/.cache/xferkit`.
+
+    Raises:
+        OSError: this user has no home folder, and `XFERKIT_DATA` names no other place.
+    """
+    try:
+        return Path(os.environ.get("XFERKIT_DATA") or "~/.cache/xferkit").expanduser()
+    except RuntimeError as error:
+        raise OSError(f"{error} Set XFERKIT_DATA to a folder for downloads and weights.") from error
 
 
 def seed_everything(seed: int) -> None:
