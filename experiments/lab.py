@@ -117,8 +117,8 @@ class Lab:
         path = self.kept / f"{self.key(job)}.draft"
         try:
             return torch.load(path, weights_only=True) if path.is_file() else None
-        except Exception as error:  # torch names a damaged file in many ways
-            warnings.warn(f"{path} is damaged ({error}): this job starts anew.", stacklevel=2)
+        except Exception as error:  # torch names a damaged file in many ways, and at length
+            warnings.warn(f"{path} is damaged ({type(error).__name__}): this job starts anew.", stacklevel=2)
             return None
 
     def publish(
