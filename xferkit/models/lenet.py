@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
+from xferkit._checks import check_count
 from xferkit.models.classifier import Classifier
 
 _NORMS = ("none", "batch", "instance")
@@ -15,14 +16,19 @@ def lenet(num_classes: int = 10, *, image_size: int = 28, norm: str = "none") ->
     """The MNIST network of Ganin et al. (2016, Fig. 4a): two convolutions as encoder, three linear layers as head.
 
     Args:
-        image_size: height and width of the pictures; 28 gives 48·4·4 = 768 features.
-        norm: what follows each convolution. The paper's network has "none".
+        num_classes: at least 2.
+        image_size: height and width of the pictures; 28 gives D = 48·4·4 = 768 features.
+        norm: what follows each convolution: "none" as in the paper, "batch" or "instance".
+    Returns:
+        A network from (B, 3, image_size, image_size) to (B, num_classes).
     Raises:
-        ValueError: another word for `norm`, or pictures too small for two 5×5 convolutions.
+        ValueError: another word for `norm`, fewer than two classes, or pictures too small for two 5×5 convolutions.
+        TypeError: a size or a number of classes that is no whole number.
     """
     if norm not in _NORMS:
         raise ValueError(f"norm={norm!r} is not known. Choose one of: {', '.join(_NORMS)}.")
-    side = ((image_size - 4) // 2 - 4) // 2
+    num_classes = check_count(num_classes, what="num_classes", least=2)
+    side = ((check_count(image_size, what="image_size") - 4) // 2 - 4) // 2
     if side < 1:
         raise ValueError(f"image_size={image_size} is too small for this network: it needs at least 16 pixels.")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from xferkit._checks import check_count
 from xferkit._files import check_file
 from xferkit.models.classifier import Classifier
 
@@ -58,16 +59,24 @@ def mini_resnet(
     """The CIFAR ResNet of He et al. (2016a, §4.2): three stages of n blocks, depth 6n + 2 (9n + 2 with bottlenecks).
 
     Args:
+        num_classes: at least 2.
         depth: number of layers with weights, head included.
         width: channels of the first stage; the next two double them (×4 with bottlenecks).
         residual: False removes the shortcuts and nothing else.
         block: "basic" (two 3×3 convolutions) or "bottleneck" (1×1, 3×3, 1×1).
         pretrained: load the weights trained on characters drawn from fonts (depth 20, width 16, basic, residual);
             see the model card beside the file. The head keeps its `num_classes` and starts afresh.
+    Returns:
+        A network from (B, 3, H, W), any H and W, to (B, num_classes), with D = 4 · width features (16 · width with
+        bottlenecks).
     Raises:
-        ValueError: an unknown block, a depth that no n gives, or `pretrained` for another architecture.
+        ValueError: an unknown block, a depth that no n gives, fewer than two classes, or `pretrained` for another
+            architecture.
+        TypeError: a count that is no whole number.
         OSError: the weights file is missing or damaged.
     """
+    num_classes = check_count(num_classes, what="num_classes", least=2)
+    depth, width = check_count(depth, what="depth"), check_count(width, what="width")
     per_block = {"basic": 6, "bottleneck": 9}
     if block not in per_block:
         raise ValueError(f"block={block!r} is not known. Choose 'basic' or 'bottleneck'.")
@@ -104,8 +113,12 @@ def load_checked(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file of this package, after comparing its SHA-256 with the one beside it.
 
     Raises:
-        OSError: the file is missing or damaged; the message has the expected checksum and how to get it again.
+        OSError: the file or its checksum is missing or damaged; the message says how to get it again.
     """
-    expected = Path(f"{path}.sha256").read_text().split()[0]
-    check_file(path, expected, f"Get it again: git checkout -- {path.name}, or reinstall xferkit.")
+    again = f"Get it again: git checkout -- {path.name}, or reinstall xferkit."
+    beside = Path(f"{path}.sha256")
+    words = beside.read_text(errors="replace").split() if beside.is_file() else []
+    if not words or len(words[0]) != 64:
+        raise OSError(f"{beside}, the checksum of {path.name}, is missing or damaged. {again}")
+    check_file(path, words[0], again)
     return load_file(path)

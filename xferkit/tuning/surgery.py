@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from xferkit.models import Classifier, feature_dim
+from xferkit._checks import check_count, check_number
+from xferkit.models.classifier import Classifier, feature_dim, unwrap, wrapped_name
 
 
 @dataclass
@@ -29,31 +30,46 @@ class CopyReport:
 
 
 def replace_head(model: Classifier, num_classes: int) -> Classifier:
-    """Give the network a fresh linear head of shape (num_classes, D), in place, and return it.
+    """Give the network a fresh linear head from D features to `num_classes` scores, in place, and return it.
+
+    The head lies on the device and in the precision of the network's first parameter. Other networks than a
+    `Classifier` have ways of their own: timm's `reset_classifier(num_classes)`, or a new `fc` in torchvision's ResNets.
 
     Raises:
         ValueError: fewer than two classes.
+        TypeError: no whole number, no `Classifier`, or a head without a linear layer to read D from.
     """
-    if num_classes < 2:
-        raise ValueError(f"num_classes={num_classes}: a classifier needs at least two classes.")
-    where = next(model.parameters()).device
-    model.head = nn.Linear(feature_dim(model), num_classes, device=where)
+    num_classes = check_count(num_classes, what="num_classes", least=2)
+    net = unwrap(model)
+    if not isinstance(net, Classifier):
+        raise TypeError(f"replace_head takes a Classifier, not {type(net).__name__}: replace its last layer yourself.")
+    dim, like = feature_dim(net), next(net.parameters())
+    net.head = nn.Linear(dim, num_classes, device=like.device, dtype=like.dtype)
+    net.classes = None
     return model
 
 
 @torch.no_grad()
 def copy_weights(src: nn.Module, dst: nn.Module, *, layers: Iterable[str] | None = None) -> CopyReport:
-    """Copy tensors (parameters and buffers) of the same name and shape from one network to another.
+    """Copy tensors (parameters and stored buffers) of the same name and shape from one network to another.
 
     A tensor is never cut, padded or broadcast: another shape means another layer, and the report says so. Every tensor
-    of either network stands in the report, in exactly one of its three lists.
+    of either network stands in the report, in exactly one of its three lists. Values are converted to the destination's
+    device and precision; a tensor of another kind (whole numbers for real ones, real for complex) is skipped. Names are
+    those of the networks themselves, without what `DataParallel`, `torch.compile` or averaging puts before them.
 
     Args:
         layers: name prefixes such as "features.stage1" that may be copied; None means all.
     Raises:
-        ValueError: a prefix in `layers` matches no tensor of `src`.
+        ValueError: nothing is copied (the message holds the report), a prefix in `layers` matches no tensor of `src`,
+            or a network lies on the `meta` device and has no values.
+        TypeError: `layers` is a single string.
     """
-    source, target = src.state_dict(), dst.state_dict()
+    if isinstance(layers, str):
+        raise TypeError(f"layers={layers!r} must be a list of prefixes, such as [{layers!r}].")
+    source, target = plain_state(src), plain_state(dst)
+    if any(t.is_meta for t in [*source.values(), *target.values()]):
+        raise ValueError("a network on the meta device has no values to copy, nor room for any: use .to_empty first.")
     prefixes = None if layers is None else [layer.rstrip(".") for layer in layers]
 
     def asked_for(name: str) -> bool:
@@ -74,10 +90,34 @@ def copy_weights(src: nn.Module, dst: nn.Module, *, layers: Iterable[str] | None
             report.skipped[name] = "only in the destination"
         elif source[name].shape != target[name].shape:
             report.mismatched[name] = (tuple(source[name].shape), tuple(target[name].shape))
+        elif _kind(source[name]) != _kind(target[name]):
+            report.skipped[name] = f"{source[name].dtype} in the source, {target[name].dtype} here"
         else:
             target[name].copy_(source[name])
             report.copied.append(name)
+    if not report.copied:
+        raise ValueError(f"no tensor was copied: the networks share no name and shape that was asked for.\n{report}")
     return report
+
+
+def plain_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict under the names that the tensors have without wrappers, around the network or inside it."""
+    wrappers = [
+        (f"{name}." if name else "", inner)
+        for name, part in model.named_modules(remove_duplicate=False)
+        if (inner := wrapped_name(part)) is not None
+    ]
+    plain = {}
+    for name, tensor in model.state_dict().items():
+        for outer, inner in reversed(wrappers):  # from the inside out, so that the outer names still fit
+            if name.startswith(f"{outer}{inner}."):
+                name = outer + name[len(outer) + len(inner) + 1 :]
+        plain[name] = tensor
+    return plain
+
+
+def _kind(t: Tensor) -> str:
+    return "real" if t.is_floating_point() else "complex" if t.is_complex() else str(t.dtype)
 
 
 def interpolate_weights(a: nn.Module, b: nn.Module, alpha: float) -> dict[str, Tensor]:
@@ -85,17 +125,28 @@ def interpolate_weights(a: nn.Module, b: nn.Module, alpha: float) -> dict[str, T
 
     Args:
         alpha: 0 gives `a`, 1 gives `b`; values outside [0, 1] extrapolate.
+    Returns:
+        New tensors on the device and in the precision of `a`, under the names of a network without wrappers.
     Raises:
-        ValueError: names or shapes of the two networks differ.
+        ValueError: names, shapes or kinds of the two networks' tensors differ, or α is not finite.
     """
-    state_a, state_b = a.state_dict(), b.state_dict()
+    alpha = check_number(alpha, what="alpha")
+    state_a, state_b = plain_state(a), plain_state(b)
     different = [n for n in state_a.keys() | state_b.keys() if n not in state_a or n not in state_b]
-    different += [n for n in state_a.keys() & state_b.keys() if state_a[n].shape != state_b[n].shape]
+    different += [
+        n
+        for n in state_a.keys() & state_b.keys()
+        if state_a[n].shape != state_b[n].shape or _kind(state_a[n]) != _kind(state_b[n])
+    ]
     if different:
         raise ValueError(f"the networks differ in {len(different)} tensors, for example {sorted(different)[:3]}.")
-    return {
-        name: torch.lerp(state_a[name], state_b[name], alpha)
-        if state_a[name].is_floating_point()
-        else (state_b if alpha >= 0.5 else state_a)[name].clone()
-        for name in state_a
-    }
+    if not state_a:
+        raise ValueError("the networks have no tensors: there is nothing to interpolate.")
+    mixed = {}
+    for name, ours in state_a.items():
+        theirs = state_b[name].to(ours)
+        if ours.is_floating_point() or ours.is_complex():
+            mixed[name] = torch.lerp(ours, theirs, alpha)
+        else:
+            mixed[name] = (theirs if alpha >= 0.5 else ours).clone()
+    return mixed

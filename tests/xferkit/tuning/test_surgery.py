@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
-from xferkit.models import lenet
+from xferkit.models import Classifier, lenet
 from xferkit.session import device
 from xferkit.tuning import copy_weights, interpolate_weights, replace_head
 
@@ -123,3 +124,99 @@ def test_in_between_is_the_weighted_mean_and_loads() -> None:
 def test_networks_of_two_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in 2 tensors.*head.4.bias"):
         interpolate_weights(lenet(10), lenet(11), 0.5)
+
+
+# -------------------------------------------------------------------------- wrapped networks, kinds of numbers, nothing
+
+
+def wrappers() -> dict[str, Callable[[nn.Module], nn.Module]]:
+    return {
+        "DataParallel": nn.DataParallel,
+        "compile": lambda net: torch.compile(net, backend="aot_eager"),  # type: ignore[dict-item,return-value]
+        "average": torch.optim.swa_utils.AveragedModel,
+        "both": lambda net: nn.DataParallel(torch.compile(net, backend="aot_eager")),  # type: ignore[arg-type]
+    }
+
+
+@pytest.mark.parametrize("how", ["DataParallel", "compile", "average", "both"])
+def test_wrapped_networks_are_copied_under_their_own_names(how: str) -> None:
+    torch.manual_seed(0)
+    src, dst = lenet(norm="batch"), lenet(norm="batch")
+    wrap = wrappers()[how]
+    assert copy_weights(wrap(src), dst).copied == list(src.state_dict())
+    assert all(torch.equal(t, src.state_dict()[name]) for name, t in dst.state_dict().items())
+    if how == "average":
+        return  # it copies what it wraps, and has a counter of its own
+    fresh = lenet(norm="batch")
+    report = copy_weights(src, wrap(fresh), layers=["features.stage1"])
+    assert len(report.copied) == 7 and torch.equal(fresh.features.stage1[0].weight, src.features.stage1[0].weight)
+    lenet(norm="batch").load_state_dict(interpolate_weights(wrap(src), fresh, 0.5))
+
+
+def test_a_wrapper_inside_a_network_is_seen_through() -> None:
+    src, dst = lenet(), lenet()
+    src.features = nn.DataParallel(src.features)  # type: ignore[assignment]
+    assert copy_weights(src, dst).copied == list(dst.state_dict())
+
+
+def test_a_child_called_module_is_no_wrapper() -> None:
+    src, dst = nn.ModuleDict({"module": nn.Linear(2, 2)}), nn.ModuleDict({"module": nn.Linear(2, 2)})
+    assert copy_weights(src, dst).copied == ["module.weight", "module.bias"]
+
+
+def test_copying_nothing_is_an_error_with_the_report() -> None:
+    with pytest.raises(ValueError, match="no tensor was copied(.|\n)*only in the source"):
+        copy_weights(nn.ModuleDict({"a": nn.Linear(2, 2)}), nn.ModuleDict({"b": nn.Linear(2, 2)}))
+    with pytest.raises(ValueError, match="no tensor was copied(.|\n)*not asked for"):
+        copy_weights(nn.Linear(2, 2), nn.Linear(2, 2), layers=[])
+    with pytest.raises(TypeError, match=r"\['weight'\]"):
+        copy_weights(nn.Linear(2, 2), nn.Linear(2, 2), layers="weight")
+    for pair in ((nn.Linear(2, 2, device="meta"), nn.Linear(2, 2)), (nn.Linear(2, 2), nn.Linear(2, 2, device="meta"))):
+        with pytest.raises(ValueError, match="meta"):
+            copy_weights(*pair)
+
+
+def test_copies_take_the_destinations_precision_and_never_another_kind_of_number() -> None:
+    src, half = nn.Linear(2, 2).double(), nn.Linear(2, 2).half()
+    copy_weights(src, half)
+    assert half.weight.dtype == torch.float16 and torch.equal(half.weight, src.weight.half())
+    report = copy_weights(nn.Linear(2, 2), (dst := odd_kind()))
+    assert report.copied == ["bias"] and report.skipped == {"weight": "torch.float32 in the source, torch.int64 here"}
+    assert torch.equal(dst.weight, torch.ones(2, 2, dtype=torch.int64))
+
+
+def odd_kind() -> nn.Module:
+    module = nn.Module()
+    module.register_buffer("weight", torch.ones(2, 2, dtype=torch.int64))
+    module.bias = nn.Parameter(torch.zeros(2))
+    return module
+
+
+def test_between_precisions_and_complex_weights() -> None:
+    a, b = nn.Linear(2, 2).double(), nn.Linear(2, 2)
+    mixed = interpolate_weights(a, b, 0.5)
+    assert mixed["weight"].dtype == torch.float64
+    torch.testing.assert_close(mixed["weight"], 0.5 * (a.weight + b.weight.double()).detach())
+    a, b = nn.Linear(2, 2, dtype=torch.complex64), nn.Linear(2, 2, dtype=torch.complex64)
+    torch.testing.assert_close(interpolate_weights(a, b, 0.5)["bias"], (0.5 * (a.bias + b.bias)).detach())
+    with pytest.raises(ValueError, match="differ in 2 tensors"):
+        interpolate_weights(a, nn.Linear(2, 2), 0.5)
+    with pytest.raises(ValueError, match="alpha=nan"):
+        interpolate_weights(a, b, float("nan"))
+    with pytest.raises(ValueError, match="no tensors"):
+        interpolate_weights(nn.ReLU(), nn.ReLU(), 0.5)
+
+
+def test_a_new_head_goes_into_the_network_and_not_onto_its_wrapper() -> None:
+    model = lenet().double()
+    parallel = nn.DataParallel(model)
+    assert replace_head(parallel, 4) is parallel  # type: ignore[arg-type]
+    assert model.head.weight.shape == (4, 768) and model.head.weight.dtype == torch.float64
+    assert "head" not in parallel._modules
+    with pytest.raises(TypeError, match="Linear.*last layer yourself"):
+        replace_head(nn.Linear(2, 2), 4)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="no linear layer.*model.head"):
+        replace_head(Classifier(nn.Sequential(nn.Flatten()), nn.ReLU()), 4)
+    for wrong in (2.0, True):
+        with pytest.raises(TypeError, match="num_classes"):
+            replace_head(lenet(), wrong)  # type: ignore[arg-type]

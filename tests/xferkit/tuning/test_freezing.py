@@ -1,4 +1,4 @@
-"""Freezing: what is frozen stays bit-identical, what is unfrozen learns again, and the groups carry real rates."""
+"""Freezing: what is frozen stays bit-identical, and what is unfrozen learns again."""
 
 from __future__ import annotations
 
@@ -7,47 +7,10 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from small_nets import batch, changed, sgd, small_net, snapshot, step
+from torch import nn
 
-from xferkit.models import Classifier, lenet
-from xferkit.session import device
-from xferkit.tuning import freeze, param_groups, trainable_parameters, unfreeze
-
-
-def small_net() -> Classifier:
-    torch.manual_seed(0)
-    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5))
-    features = nn.Sequential()
-    features.add_module("stage1", block)
-    features.add_module("stage2", nn.Sequential(nn.Sequential(nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5)), nn.ReLU()))
-    features.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-    return Classifier(features, nn.Linear(5, 3)).to(device())
-
-
-def batch(seed: int = 0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    x = 2 + 3 * torch.randn(8, 3, 9, 9, generator=generator)
-    return x.to(device()), torch.randint(3, (8,), generator=generator).to(device())
-
-
-def sgd(model: nn.Module) -> torch.optim.Optimizer:
-    """Every parameter, frozen or not, with all that could move one without a gradient of its own."""
-    return torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
-
-
-def step(model: nn.Module, optimizer: torch.optim.Optimizer, seed: int = 0) -> None:
-    x, y = batch(seed)
-    optimizer.zero_grad()
-    F.cross_entropy(model(x), y).backward()
-    optimizer.step()
-
-
-def snapshot(module: nn.Module) -> dict[str, Tensor]:
-    return {name: t.clone() for name, t in module.state_dict().items()}
-
-
-def changed(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
-    return {name for name, t in module.state_dict().items() if not torch.equal(t, before[name])}
+from xferkit.tuning import freeze, hold_statistics, trainable_parameters, unfreeze
 
 
 def test_frozen_parameters_and_buffers_stay_bit_identical() -> None:
@@ -108,8 +71,8 @@ def test_a_copy_of_a_frozen_model_is_frozen_and_independent() -> None:
     for part in twin.features.modules():
         part.training = True  # the copy has to look after its own modes, not the original's
     twin.train()
-    assert not any(part.training for part in twin.features.modules())
     step(twin, sgd(twin))
+    assert not any(part.training for part in twin.features.modules())
     assert changed(twin, twin_before) == {"head.weight", "head.bias"}
     assert not twin.features.training and changed(model, before) == set()
     unfreeze(twin.features)
@@ -117,7 +80,9 @@ def test_a_copy_of_a_frozen_model_is_frozen_and_independent() -> None:
     step(twin, sgd(twin))
     assert any(name.startswith("features.") for name in changed(twin, twin_before))
     model.train()
+    step(model, sgd(model))
     assert not model.features.training and not any(p.requires_grad for p in model.features.parameters())
+    assert changed(model, before) == {"head.weight", "head.bias"}
 
 
 def test_unfreeze_restores_everything() -> None:
@@ -142,8 +107,8 @@ def test_a_stage_unfrozen_inside_a_frozen_encoder_trains() -> None:
     unfreeze(model.features.stage2)
     before = snapshot(model)
     model.train()
-    assert model.features.stage2[0][1].training and not model.features.stage1[1].training
     step(model, sgd(model))
+    assert model.features.stage2[0][1].training and not model.features.stage1[1].training
     moved = changed(model, before)
     assert {"features.stage2.0.1.running_mean", "features.stage2.0.0.weight"} <= moved
     assert not any(name.startswith("features.stage1") for name in moved)
@@ -181,53 +146,39 @@ def test_trainable_parameters_leave_out_the_frozen() -> None:
     assert [id(p) for p in trainable_parameters(model)] == [id(p) for p in model.head.parameters()]
 
 
-# ----------------------------------------------------------------------------------------------------- param_groups
+# ------------------------------------------------------------------------------------------------- hold_statistics
 
 
-def test_groups_carry_the_rates_of_discriminative_learning() -> None:
-    model = lenet()
-    groups = param_groups(model, 0.1, head_lr=0.5, layer_decay=0.2, weight_decay=0.01)
-    rates = {group["name"]: group["lr"] for group in groups}
-    assert rates["features.stage1"] == pytest.approx(0.02)
-    assert rates["features.stage2"] == pytest.approx(0.1)
-    assert rates["head"] == 0.5
-    optimizer = torch.optim.SGD(groups)
-    assert sorted(g["lr"] for g in optimizer.param_groups) == pytest.approx([0.02, 0.02, 0.1, 0.1, 0.5, 0.5])
-
-
-def test_groups_hold_every_trainable_parameter_once() -> None:
+def test_held_statistics_stay_while_weights_and_dropout_go_on() -> None:
     model = small_net()
-    ids = [id(p) for group in param_groups(model, 0.1) for p in group["params"]]
-    assert sorted(ids) == sorted(id(p) for p in model.parameters())
-    freeze(model.features.stage1)
-    ids = [id(p) for group in param_groups(model, 0.1) for p in group["params"]]
-    assert sorted(ids) == sorted(id(p) for p in trainable_parameters(model))
+    assert hold_statistics(model) is model
+    before = snapshot(model)
+    for seed in range(3):
+        model.train()
+        step(model, sgd(model), seed)
+    moved = changed(model, before)
+    assert not any(name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked") for name in moved)
+    assert moved == {name for name, _ in model.named_parameters()}
+    assert model.features.stage1[3].training and not model.features.stage1[1].training
 
 
-def test_biases_and_norms_are_not_decayed() -> None:
-    for group in param_groups(small_net(), 0.1, weight_decay=0.3):
-        for p in group["params"]:
-            assert group["weight_decay"] == (0.3 if p.ndim > 1 else 0.0)
+def test_held_statistics_are_what_normalises() -> None:
+    norm = nn.BatchNorm1d(3)
+    norm(torch.randn(50, 3) * 4 + 2)
+    hold_statistics(norm).train()
+    x = torch.randn(5, 3)
+    expected = (x - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+    torch.testing.assert_close(norm(x), expected)
 
 
-def test_a_step_moves_each_group_by_its_own_rate() -> None:
-    """With plain SGD and every gradient set to one, each weight moves by exactly its learning rate."""
-    model = lenet().to(device())
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = torch.optim.SGD(param_groups(model, 0.1, head_lr=0.5, layer_decay=0.2))
-    for p in model.parameters():
-        p.grad = torch.ones_like(p)
-    optimizer.step()
-    expected = {"features.stage1": 0.02, "features.stage2": 0.1, "head": 0.5}
-    for name, p in model.named_parameters():
-        rate = next(v for k, v in expected.items() if name.startswith(k))
-        torch.testing.assert_close(before[name] - p, torch.full_like(p, rate), atol=1e-6, rtol=1e-5)
-
-
-def test_impossible_groups_are_refused() -> None:
-    with pytest.raises(ValueError, match="positive"):
-        param_groups(lenet(), 0.0)
-    with pytest.raises(ValueError, match="positive"):
-        param_groups(lenet(), 0.1, head_lr=-1.0)
-    with pytest.raises(ValueError, match="frozen"):
-        param_groups(freeze(lenet()), 0.1)
+def test_holding_survives_unfreezing_and_can_be_let_go() -> None:
+    model = small_net()
+    hold_statistics(model)
+    unfreeze(freeze(model))
+    before = snapshot(model)
+    model.train()
+    step(model, sgd(model))
+    assert not any("running" in name for name in changed(model, before))
+    hold_statistics(model, hold=False)
+    step(model, sgd(model))
+    assert "features.stage1.1.running_mean" in changed(model, before)

@@ -1,0 +1,106 @@
+"""The alignment maps against their equations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, Ridge
+from torch import Tensor
+
+from xferkit.alignment.maps import coral_map, fit_linear_map, subspace_alignment, whiten
+
+
+def cloud(n: int, scales: tuple[float, ...], seed: int, mean: float = 0.0) -> Tensor:
+    """Correlated points: a random rotation of independent coordinates with these deviations."""
+    generator = torch.Generator().manual_seed(seed)
+    d = len(scales)
+    rotation = torch.linalg.qr(torch.randn(d, d, generator=generator)).Q
+    return mean + (torch.randn(n, d, generator=generator) * torch.tensor(scales)) @ rotation
+
+
+SOURCE = cloud(400, (3.0, 1.0, 0.5, 0.2), seed=1, mean=2.0)
+TARGET = cloud(300, (1.0, 2.0, 0.3, 0.8), seed=2, mean=-1.0)
+
+
+def test_whitened_features_have_mean_zero_and_identity_covariance() -> None:
+    white = whiten(SOURCE, ridge=1e-6)
+    torch.testing.assert_close(white.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.cov(white.T), torch.eye(4), atol=1e-3, rtol=0)
+
+
+def test_the_ridge_keeps_whitening_finite_where_a_direction_is_empty() -> None:
+    flat = torch.cat([SOURCE, SOURCE[:, :1]], 1)
+    assert whiten(flat).isfinite().all() and whiten(flat).abs().max() < 100
+
+
+def test_coral_gives_the_source_the_targets_mean_and_covariance() -> None:
+    mapped = coral_map(SOURCE, TARGET, ridge=1e-6)
+    torch.testing.assert_close(mapped.mean(0), TARGET.mean(0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(torch.cov(mapped.T), torch.cov(TARGET.T), atol=1e-2, rtol=1e-2)
+
+
+def test_coral_with_a_ridge_is_the_papers_algorithm() -> None:
+    """D_s C_s^(−1/2) C_t^(1/2) with C = cov + 1, on centred source features (Sun et al. 2016, Algorithm 1)."""
+    c_s, c_t = torch.cov(SOURCE.T).double() + torch.eye(4), torch.cov(TARGET.T).double() + torch.eye(4)
+    mapped = coral_map(SOURCE, TARGET) - TARGET.mean(0)
+    centred = (SOURCE - SOURCE.mean(0)).double()
+    # Undo the target's half and redo the source's: what is left must have covariance A·cov·A with A = C_s^(−1/2).
+    values, vectors = torch.linalg.eigh(c_s)
+    by_hand = centred @ (vectors / values.sqrt()) @ vectors.T
+    values, vectors = torch.linalg.eigh(c_t)
+    by_hand = by_hand @ (vectors * values.sqrt()) @ vectors.T
+    torch.testing.assert_close(mapped.double(), by_hand, atol=1e-3, rtol=1e-3)
+
+
+def test_coral_of_a_domain_with_itself_changes_nothing() -> None:
+    torch.testing.assert_close(coral_map(SOURCE, SOURCE), SOURCE, atol=1e-3, rtol=1e-3)
+
+
+def test_coral_helps_a_classifier_across_a_linear_shift() -> None:
+    """The target is the source with its second axis, the one that tells the classes apart, stretched and moved."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(400) % 2
+    z_s = torch.randn(400, 2, generator=generator) * torch.tensor([1.0, 0.3]) + torch.stack([0 * y, 1.0 * y], 1)
+    z_t = z_s * torch.tensor([1.0, 6.0]) + torch.tensor([0.0, -8.0])
+    accuracy = {}
+    for name, z in {"raw": z_s, "coral": coral_map(z_s, z_t, ridge=1e-3)}.items():
+        accuracy[name] = LogisticRegression().fit(z.numpy(), y.numpy()).score(z_t.numpy(), y.numpy())
+    assert accuracy["raw"] < 0.7 and accuracy["coral"] > 0.9
+
+
+def test_subspace_alignment_is_its_equations() -> None:
+    """P_s M = P_s P_sᵀ P_t against scikit-learn's PCA; both sides' signs come from the target's axes alone."""
+    a, b = subspace_alignment(SOURCE, TARGET, 2)
+    p_s = torch.tensor(PCA(2).fit(SOURCE.numpy()).components_.T)
+    p_t = torch.tensor(PCA(2).fit(TARGET.numpy()).components_.T)
+    expected_a, expected_b = (SOURCE - SOURCE.mean(0)) @ p_s @ p_s.T @ p_t, (TARGET - TARGET.mean(0)) @ p_t
+    signs = torch.sign((b * expected_b).sum(0))
+    torch.testing.assert_close(b * signs, expected_b, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(a * signs, expected_a, atol=1e-3, rtol=1e-3)
+    assert a.shape == (400, 2) and b.shape == (300, 2)
+
+
+def test_subspace_alignment_in_all_dimensions_keeps_distances() -> None:
+    a, b = subspace_alignment(SOURCE, TARGET, 4)
+    torch.testing.assert_close(torch.cdist(a[:20], a[:20]), torch.cdist(SOURCE[:20], SOURCE[:20]), atol=1e-2, rtol=1e-3)
+    torch.testing.assert_close(torch.cdist(b[:20], b[:20]), torch.cdist(TARGET[:20], TARGET[:20]), atol=1e-2, rtol=1e-3)
+    with pytest.raises(ValueError, match="dim=5 must lie between 1 and 4"):
+        subspace_alignment(SOURCE, TARGET, 5)
+
+
+def test_the_linear_map_recovers_a_planted_one() -> None:
+    generator = torch.Generator().manual_seed(3)
+    planted, shift = torch.randn(4, 3, generator=generator), torch.tensor([5.0, -2.0, 100.0])
+    found = fit_linear_map(SOURCE, SOURCE @ planted + shift, ridge=1e-8)
+    torch.testing.assert_close(found, torch.cat([planted, shift[None]]), atol=1e-2, rtol=1e-3)
+
+
+def test_the_linear_map_is_ridge_regression_with_a_free_constant() -> None:
+    z_t = TARGET[:300] @ torch.ones(4, 2) + 7
+    found = fit_linear_map(SOURCE[:300], z_t, ridge=0.5)
+    theirs = Ridge(alpha=0.5 * 300).fit(SOURCE[:300].numpy(), z_t.numpy())
+    torch.testing.assert_close(found[:-1], torch.tensor(theirs.coef_.T), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(found[-1], torch.tensor(theirs.intercept_), atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError, match="400 source rows and 300 target rows"):
+        fit_linear_map(SOURCE, TARGET)
