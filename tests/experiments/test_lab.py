@@ -281,11 +281,14 @@ def test_publish_follows_the_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     lab = make(tmp_path)
     lab.run(JOBS)
     lab.note(JOBS[0], accuracy={"toy": 0.5})
-    path = lab.publish(**PUBLISHED, selection={"chosen": (1, 2)}, test={"toy": {"one": [0.5]}})
+    path = lab.publish(
+        **PUBLISHED, selection={"chosen": (1, 2)}, test={"toy": {"one": [0.5]}}, environment={"libc": "g"}
+    )
     assert "4 runs" in capsys.readouterr().out
     monkeypatch.setenv("XFERKIT_RESULTS", str(path.parent))
     found = results.load("toy")
     assert found.script == "experiments/toy.py" and found.selection == {"chosen": [1, 2]}
+    assert found.environment["libc"] == "g"
     assert found.environment["code_sha256"] == lab.code and found.data_sha256 == lab.data_sha256
     assert found.array("total", over="size").tolist() == [[1, 2], [2, 3]]
     assert found.runs(size=1, seed=0)[0]["accuracy"] == {"toy": 0.5}

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -203,11 +200,3 @@ def test_found_from_a_checkout_and_clear_elsewhere(tmp_path: Path, monkeypatch: 
     (tmp_path / "experiments" / "lab.py").unlink()
     with pytest.raises(FileNotFoundError, match="XFERKIT_RESULTS"):
         results.load("toy")
-
-
-def test_loading_takes_no_network_of_imports() -> None:
-    """Reading a file draws in neither torch's nor matplotlib's weight through this room."""
-    code = "import sys, xferkit; before = set(sys.modules); import xferkit.results; print(set(sys.modules) - before)"
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
-    assert "matplotlib" not in said and "xferkit.plots" not in said
