@@ -1,7 +1,10 @@
 """Shared by the unit tests and the chapters' runs."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import matplotlib
@@ -21,3 +24,9 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     threads = str(max(1, len(os.sched_getaffinity(0)) // workers if hasattr(os, "sched_getaffinity") else 1))
     os.environ.setdefault("OMP_NUM_THREADS", threads)
     os.environ.setdefault("MKL_NUM_THREADS", threads)
+
+# Features are kept on disk from one run to the next. Tests and the chapters' kernels start from an empty folder, which
+# all workers of this run share, so that nothing that was kept before can stand in for what is tested.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XFERKIT_CACHE"] = tempfile.mkdtemp(prefix="xferkit-features-")
+    atexit.register(shutil.rmtree, os.environ["XFERKIT_CACHE"], ignore_errors=True)

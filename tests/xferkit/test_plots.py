@@ -90,6 +90,11 @@ def test_unknown_methods_take_the_colours_that_are_left_and_have_none_of_the_boo
         colour_of("mine")
 
 
+def test_a_variant_has_its_methods_colour() -> None:
+    assert colour_of("LP-FT, BN held") == colour_of("LP-FT") and colour_of("plain, depth 56") == colour_of("plain")
+    assert colour_of("frozen, linear probe") == colour_of("head only") != colour_of("untrained, linear probe")
+
+
 def test_where_two_methods_share_a_colour_the_line_tells_them_apart() -> None:
     curves = {"LP-FT": [[1, 2]], "LP-FT, BN held": [[2, 3]]}
     ax = plot_curves(curves, [1, 2], xlabel="", ylabel="")
@@ -130,7 +135,7 @@ def test_curves_show_the_mean_and_the_whole_spread() -> None:
     heights = band.get_paths()[0].vertices[:, 1]
     assert heights.min() == 1 and heights.max() == 9
     legend = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert legend == ["a", "b", "shaded: lowest to highest of 3 seeds"]
+    assert legend == ["a", "b", "shaded: range of 3 seeds"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("steps", "loss (nats)")
     assert ax.lines[0].get_color() != ax.lines[1].get_color() and ax.lines[0].get_marker() != ax.lines[1].get_marker()
 
@@ -151,7 +156,7 @@ def test_bands_say_what_they_are_and_are_that() -> None:
         assert heights.min() == pytest.approx((mean - half).min(), abs=1e-3)
         assert heights.max() == pytest.approx((mean + half).max(), abs=1e-3)
         said = ax.get_legend().get_texts()[-1].get_text()
-        assert "6 folds" in said and {"deviation": "± standard deviation", "interval": "95 % interval"}[band] in said
+        assert "6 folds" in said and {"deviation": "± deviation", "interval": "95 % interval"}[band] in said
     bare = plot_curves({"a": rows}, [0, 1, 2], xlabel="", ylabel="", band=None)
     assert not bare.collections and len(bare.get_legend().get_texts()) == 1
 
@@ -166,7 +171,7 @@ def test_a_band_of_ones_own_is_named_once_and_moves_no_limit() -> None:
     rows = [[50, 51], [52, 53]]
     ax.plot([7, 8], [51, 52])
     notes = {plot_band(ax, [7, 8], rows, colour=c) for c in PALETTE[:2]}
-    assert notes == {"shaded: lowest to highest of 2 seeds"}
+    assert notes == {"shaded: range of 2 seeds"}
     assert ax.get_legend_handles_labels()[1] == [*notes] and len(ax.collections) == 2
     assert ax.get_xlim()[0] > 6 and ax.get_ylim()[0] > 49
     with pytest.raises(ValueError, match="at least two"):

@@ -16,6 +16,7 @@ from xferkit.report import (
     markdown_table,
     mean_sd,
     paired_bootstrap,
+    percent,
     table,
 )
 
@@ -88,18 +89,21 @@ def test_in_a_notebook_a_table_is_markdown_and_plain_text() -> None:
 
 def test_mean_and_sample_deviation_stand_on_one_line() -> None:
     assert mean_sd([1.0, 2.0, 3.0]) == f"2.0{NBSP}±{NBSP}1.0"
-    assert mean_sd(torch.tensor([0.5, 0.6]), percent=True, digits=2) == f"55.00{NBSP}±{NBSP}7.07"
+    assert percent(torch.tensor([0.5, 0.6]), digits=2) == f"55.00{NBSP}±{NBSP}7.07"
+    assert mean_sd([0.5, 0.6], percent=True) == percent([0.5, 0.6])
     assert mean_sd([-1.0, -3.0], digits=0) == f"−2{NBSP}±{NBSP}1"
 
 
 def test_one_value_has_no_deviation() -> None:
-    assert mean_sd([0.5], percent=True) == "50.0"
+    assert percent([0.5]) == "50.0"
 
 
 @pytest.mark.parametrize("values", [[], [1.0, float("nan")], [1.0, float("inf")], [[1.0, 2.0]], 3.0])
 def test_no_mean_is_made_of_what_is_not_a_row_of_numbers(values: object) -> None:
     with pytest.raises(ValueError, match="values"):
         mean_sd(values)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="values"):
+        percent(values)  # type: ignore[arg-type]
 
 
 # ----------------------------------------------------------------------------------------------------------- intervals

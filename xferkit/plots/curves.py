@@ -216,9 +216,9 @@ def _shade(ax: Axes, x: object, rows: np.ndarray, colour: str, band: Band) -> No
 def _name_band(ax: Axes, band: Band, counts: set[int], of: str) -> str:
     n = " to ".join(map(str, sorted({min(counts), max(counts)})))
     name = {
-        "range": f"shaded: lowest to highest of {n} {of}",
-        "deviation": f"shaded: mean ± standard deviation, {n} {of}",
-        "interval": f"shaded: 95 % interval of the mean, {n} {of}",
+        "range": f"shaded: range of {n} {of}",
+        "deviation": f"shaded: ± deviation, {n} {of}",
+        "interval": f"shaded: 95 % interval, {n} {of}",
     }[band]
     if all(patch.get_label() != name for patch in ax.patches):
         # A patch without size: it stands in the legend and nowhere else.

@@ -21,13 +21,18 @@ def mean_sd(values: Numbers, *, percent: bool = False, digits: int = 1) -> str:
     The deviation is that of a sample (divided by n − 1). One value alone has none, so only the value is given.
 
     Args:
-        percent: the values are shares (1 is all) and shown in per cent.
+        percent: the values are shares, of which 1 is all, and shown in per cent.
     Raises:
         ValueError: no value, NaN or infinity, or values in more than one dimension.
     """
     v = _finite(values, "values", dims=(1,)) * (100 if percent else 1)
     spread = f"{NBSP}±{NBSP}{v.std(ddof=1):.{digits}f}" if len(v) > 1 else ""
     return f"{v.mean():.{digits}f}{spread}".replace("-", "−")
+
+
+def percent(shares: Numbers, *, digits: int = 1) -> str:
+    """`mean_sd` in per cent: "61.2 ± 1.0" of accuracies in [0, 1]."""
+    return mean_sd(shares, percent=True, digits=digits)
 
 
 @dataclass(frozen=True)
