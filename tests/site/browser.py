@@ -52,10 +52,17 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing: a test that fails shows what it needs."""
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that leaves a page breaks its downloads off; that is no fault."""
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """Serve a folder on this machine; gives the address, without a slash at the end."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
+    server = _Server(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -151,6 +158,7 @@ def visit(browser: Browser, book: Path, address: str, name: str, *, axe: bool = 
     seen.stops = _walk(page)
     seen.focus = page.evaluate("window.probes.focus()")
     if axe:
+        page.evaluate("window.probes.thin()")
         page.evaluate(AXE.read_text(encoding="utf-8"))
         _run_axe(page, seen, "light, 1280 px")
     page.evaluate("window.probes.open()")

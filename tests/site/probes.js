@@ -154,8 +154,24 @@ window.probes = (() => {
       return faults;
     },
 
+    // Code is coloured by a handful of classes; a chapter repeats them ten thousand times. One word of each class in
+    // each kind of place stays, the others become plain text in their places, so that the rules run over a page of
+    // ordinary size and still see every pair of colours.
+    thin() {
+      const seen = new Set();
+      for (const place of document.querySelectorAll("div.highlight")) {
+        const kind = (place.closest("[class*='highlight-'], .output") || place).className;
+        for (const word of place.querySelectorAll("pre span")) {
+          const key = `${kind}|${word.className}|${word.parentElement.className}`;
+          if (!seen.has(key)) seen.add(key);
+          else word.replaceWith(...word.childNodes);
+        }
+        place.normalize();
+      }
+    },
+
     async axe() {
-      const result = await axe.run(document, { resultTypes: ["violations"], elementRef: false });
+      const result = await axe.run({ exclude: [[".katex-html"]] }, { resultTypes: ["violations"], elementRef: false });
       const rows = [];
       for (const rule of result.violations) {
         for (const node of rule.nodes) {
