@@ -21,6 +21,10 @@ FOLD = re.compile(
 )
 CODE = re.compile(r"<pre>(.*?)</pre>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
+# Chinese characters, with what stands between them, in text but not in code, tags or scripts.
+CHINESE = re.compile(
+    r"<(pre|script|style)\b.*?</\1>|<[^>]*>|([\u3400-\u9fff](?:[\u3400-\u9fff、，；]*[\u3400-\u9fff])?)", re.DOTALL
+)
 
 
 def wrap_table(match: re.Match[str]) -> str:
@@ -49,6 +53,11 @@ def name_fold(match: re.Match[str]) -> str:
     )
 
 
+def mark_chinese(match: re.Match[str]) -> str:
+    """Terms in Chinese are read out, hyphenated and given a font as Chinese."""
+    return f'<span lang="zh">{match.group(2)}</span>' if match.group(2) else match.group()
+
+
 def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -59,6 +68,7 @@ def mend(body: str) -> str:
     # A corner of a table without words is no heading.
     body = EMPTY_HEADER.sub(r"<td\1></td>", body)
     body = TABLE.sub(wrap_table, body)
+    body = CHINESE.sub(mark_chinese, body)
     # A list may hold only list items, and the role of its entries is withdrawn; the text reads well without both.
     body = re.sub(r'(<div\b[^>]*class="[^"]*citation-list"[^>]*?)\s+role="list"', r"\1", body)
     body = re.sub(r'(<div\b[^>]*)\s+role="list"([^>]*class="[^"]*citation-list")', r"\1\2", body)

@@ -51,10 +51,10 @@ def anchor_of(node: nodes.Node) -> str:
 
 
 def title_of(node: nodes.Node) -> str:
-    first = next((c for c in node.children if isinstance(c, (nodes.title, addnodes.desc_signature, nodes.term))), None)
-    if isinstance(first, addnodes.desc_signature):
-        return str(first.get("fullname") or first.astext())
-    return first.astext() if first is not None else ""
+    found = [c for c in node.children if isinstance(c, (nodes.title, addnodes.desc_signature, nodes.term))]
+    if found and isinstance(found[0], addnodes.desc_signature):
+        return str(found[0].get("fullname") or found[0].astext())
+    return " · ".join(part.astext() for part in found)  # the glossary gives a term in two languages
 
 
 def places(doctree: nodes.document) -> Iterator[tuple[str, str, str]]:

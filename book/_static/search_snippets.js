@@ -27,7 +27,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const found = positions(text).sort((a, b) => a[0] - b[0]);
     const from = found.length ? Math.max(0, found[0][0] - 80) : 0;
     const start = from ? text.indexOf(" ", from) + 1 : 0;
-    const piece = text.slice(start, start + 240);
+    const end = text.length > start + 240 ? text.lastIndexOf(" ", start + 240) : text.length;
+    const piece = text.slice(start, end > start ? end : start + 240);
     const out = document.createElement("p");
     out.className = "context";
     if (start) out.append("… ");
@@ -44,7 +45,7 @@ document.addEventListener("DOMContentLoaded", () => {
       at = here + whole;
     }
     out.append(piece.slice(at));
-    if (start + 240 < text.length) out.append(" …");
+    if (start + piece.length < text.length) out.append(" …");
     return out;
   };
 
@@ -54,11 +55,15 @@ document.addEventListener("DOMContentLoaded", () => {
     const [page, anchor] = link.getAttribute("href").split("#");
     const places = window.searchText[page.replace(/\.html$/, "")];
     if (!places) return;
-    const score = ([, title, text]) => positions(`${title} ${text}`).length;
+    // A place that has the words as they were typed comes before one that has them in another form.
+    const score = ([, title, text]) => {
+      const low = `${title} ${text}`.toLowerCase();
+      return positions(low).length + wanted.filter((word) => findWord(low, word) >= 0).length;
+    };
     const named = anchor && places.find(([id]) => id === anchor);
     const best = named || places.reduce((a, b) => (score(b) > score(a) ? b : a), places[0]);
     if (!best) return;
-    if (!anchor && best !== places[0]) {
+    if (best !== places[0] && !link.textContent.includes(best[1])) {
       const inside = document.createElement("a");
       inside.href = `${page}#${best[0]}`;
       inside.textContent = best[1];

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.site import browser as looking
+from tests.site.pages import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def _miss(reason: str) -> None:

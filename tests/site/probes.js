@@ -70,6 +70,21 @@ window.probes = (() => {
       return faults;
     },
 
+    // What scrolls inside itself begins at its beginning: its left end can be reached.
+    cut() {
+      const faults = [];
+      for (const place of document.querySelectorAll(".math, .katex-display, pre, .pst-scrollable-table-container, dt.sig")) {
+        if (!shown(place)) continue;
+        const left = place.getBoundingClientRect().left;
+        const inside = [...place.querySelectorAll(".katex-html .base, table, code, span")].slice(0, 3);
+        for (const el of inside) {
+          const box = el.getBoundingClientRect();
+          if (box.width > 1 && box.left < left - 2) { faults.push(`${short(place)} begins ${Math.round(left - box.left)} px outside`); break; }
+        }
+      }
+      return faults.slice(0, 6);
+    },
+
     pictures() {
       const faults = [];
       const content = document.querySelector("article") || document.body;
@@ -159,15 +174,20 @@ window.probes = (() => {
     // ordinary size and still see every pair of colours.
     thin() {
       const seen = new Set();
-      for (const place of document.querySelectorAll("div.highlight")) {
+      const places = [...document.querySelectorAll("div.highlight")];
+      const spare = [];
+      // First look at all, then change all: changing in between would style the page anew ten thousand times.
+      for (const place of places) {
         const kind = (place.closest("[class*='highlight-'], .output") || place).className;
         for (const word of place.querySelectorAll("pre span")) {
-          const key = `${kind}|${word.className}|${word.parentElement.className}`;
-          if (!seen.has(key)) seen.add(key);
-          else word.replaceWith(...word.childNodes);
+          const { color, backgroundColor, fontSize } = getComputedStyle(word);
+          const key = [kind, word.className, word.parentElement.className, color, backgroundColor, fontSize].join("|");
+          if (seen.has(key)) spare.push(word);
+          else seen.add(key);
         }
-        place.normalize();
       }
+      spare.forEach((word) => word.replaceWith(...word.childNodes));
+      places.forEach((place) => place.normalize());
     },
 
     async axe() {
