@@ -25,7 +25,7 @@ def add_katex(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     builder.add_css_file("katex/katex.min.css")
     builder.add_js_file("katex/katex.min.js", loading_method="defer")
     builder.add_js_file("formulas.js", loading_method="defer")
-    builder.add_js_file(None, body=macros, type="application/json", id="formula-macros")
+    builder.add_js_file("", body=macros, type="application/json", id="formula-macros")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -39,6 +39,10 @@ USED = ("images/logo_colab.png",)
 ICON_FONT = re.compile(r"@font-face\{[^{}]*Font Awesome[^{}]*\}")
 
 
+# Pages without a source, which Sphinx writes only when it writes any.
+MADE = {"genindex", "search"}
+
+
 def keep_needed(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Drop from a page the scripts and styles that nothing on it uses."""
     body = context.get("body") or ""
@@ -59,6 +63,7 @@ def clear_out(app: Sphinx, exception: Exception | None) -> None:
     """Take what no page loads out of the published folder, and the icon font out of the theme's style."""
     if exception is not None or app.builder.format != "html":
         return
+    _drop_stale_pages(app)
     static = Path(app.outdir) / "_static"
     used = {static / name for name in USED}
     for pattern in UNUSED:
@@ -70,6 +75,15 @@ def clear_out(app: Sphinx, exception: Exception | None) -> None:
     text = style.read_text(encoding="utf-8")
     if ICON_FONT.search(text):
         style.write_text(ICON_FONT.sub("", text), encoding="utf-8")
+
+
+def _drop_stale_pages(app: Sphinx) -> None:
+    """Sphinx leaves the page of a chapter that was renamed; nobody leads to it any more, but a search engine would."""
+    out = Path(app.outdir)
+    kept = {out / app.builder.get_target_uri(name) for name in MADE | set(app.env.found_docs)} | {out / "index.html"}
+    for page in out.rglob("*.html"):
+        if page not in kept and "_static" not in page.relative_to(out).parts:
+            page.unlink()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -30,7 +30,8 @@ def size_of(path: Path) -> tuple[int, int] | None:
             return picture.size
     tag = SVG_TAG.search(path.read_text(encoding="utf-8"))
     said = dict(ATTRIBUTE.findall(tag.group())) if tag else {}
-    for width, height in ((said.get("width", ""), said.get("height", "")), said.get("viewBox", "").split()[2:] or ("", "")):
+    box = said.get("viewBox", "").split()[2:] or ("", "")
+    for width, height in ((said.get("width", ""), said.get("height", "")), box):
         numbers = [re.fullmatch(r"([\d.]+)(px|pt)?", text) for text in (width, height)]
         if all(numbers):
             scale = {"pt": 4 / 3}  # matplotlib writes points
@@ -47,7 +48,7 @@ def as_webp(path: Path, kept: Path) -> bytes | None:
     if not store.exists():
         packed = BytesIO()
         with Image.open(path) as picture:
-            picture.save(packed, "WEBP", lossless=True, quality=80, method=4)
+            picture.save(packed, "WEBP", lossless=True, exact=True, quality=80, method=4)
         kept.mkdir(parents=True, exist_ok=True)
         store.write_bytes(packed.getvalue())
     found = store.read_bytes()

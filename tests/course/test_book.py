@@ -78,9 +78,11 @@ def test_results_page_names_every_result() -> None:
 
 # The check of the built pages, tried on pages with one fault each.
 
-GOOD = """<html lang="en"><head><title>A page</title><link rel="stylesheet" href="a.css"><link rel="canonical" href="https://example.org/"></head>
+GOOD = """<html lang="en"><head><title>A page</title>
+<link rel="stylesheet" href="a.css"><link rel="canonical" href="https://example.org/"></head>
 <body><a href="https://example.org">out</a><img src="a.png" alt="a dot">
-<h2 id="place">Here</h2><a href="#place">here</a><a href="index.html#place">too</a><a href="#">up</a><script src="a.js"></script></body></html>"""
+<h2 id="place">Here</h2><a href="#place">here</a><a href="index.html#place">too</a><a href="#">up</a>
+<script src="a.js"></script></body></html>"""
 
 FAULTS = {
     "script": '<script src="https://example.org/x.js"></script>',

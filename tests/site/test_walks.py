@@ -131,8 +131,9 @@ def test_keyboard_walks_through_the_page(open_page: Open, address: str, name: st
               const el = document.activeElement;
               if (!el || el === document.body || el.closest("#pst-skip-link")) return null;
               const box = el.getBoundingClientRect();
-              const seen = box.width && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
-              return seen ? "" : window.probes.focused();
+              const inHeight = box.bottom > 0 && box.top < innerHeight;
+              const inWidth = box.width && box.right > 0 && box.left < innerWidth;
+              return inHeight && inWidth ? "" : window.probes.focused();
             }"""
         )
         if state is None:
@@ -177,7 +178,8 @@ def test_wide_things_are_reached_by_keyboard_as_long_as_they_are_wide(open_page:
     page.wait_for_function(f"() => {wide}.every(el => el.tabIndex === 0)")
     page.set_viewport_size({"width": 3000, "height": 900})
     page.add_style_tag(content=".bd-article-container, .bd-page-width { max-width: none !important; }")
-    page.wait_for_function(f"() => {wide}.length || document.querySelectorAll('article pre[data-scrolls]').length === 0")
+    page.wait_for_function("() => document.querySelectorAll('article pre[data-scrolls]').length === 0")
+    assert page.evaluate(f"{wide}.length") == 0
 
 
 def test_the_book_s_own_address_leads_to_the_landing_page(open_page: Open, origin: str) -> None:
