@@ -191,3 +191,11 @@ def test_address_is_replaced_and_never_lost() -> None:
     assert set_address.with_address(text, pattern, "https://example.org/b") == text.replace("/a", "/b")
     with pytest.raises(ValueError, match="nothing matches"):
         set_address.with_address("no address", pattern, "https://example.org/b")
+
+
+def test_workflow_pins_its_actions() -> None:
+    """A tag can be moved to other code; a commit cannot. The tag stands behind it, for people."""
+    workflow = (ROOT / ".github/workflows/book.yml").read_text(encoding="utf-8")
+    used = re.findall(r"uses: (.*)", workflow)
+    assert used
+    assert [use for use in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v[\d.]+", use)] == []
