@@ -25,7 +25,7 @@ from lab import Lab, options
 
 import xferkit as xk
 
-PICTURES, ROUNDS = 256, 9
+PICTURES, ROUNDS = 128, 7
 IMPORT = "import time, torch; t, p = time.perf_counter(), time.process_time(); import xferkit; " \
          "print(time.perf_counter() - t, time.process_time() - p)"  # fmt: skip
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from xferkit import _cache
 from xferkit._checks import check_count
-from xferkit._fingerprint import Fingerprint, NotDescribable
+from xferkit._fingerprint import Fingerprint
 from xferkit._loop import shapes_noted
 from xferkit.data import Split, to_float
 from xferkit.train import evaluation_mode, network_and_pictures
@@ -120,7 +120,7 @@ def _keys(
             so_far.add(name, stage)
             if name in layers:
                 keys[name] = so_far.digest()
-    except (NotDescribable, RuntimeError, TypeError, ValueError):
+    except Exception:  # NotDescribable, or whatever an unusual object does when it is looked at
         return {}
     return keys
 
