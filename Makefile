@@ -38,7 +38,7 @@ $(BUILT): $(READY) $(SOURCES)
 	@touch $@
 
 test: $(READY)  ## run the unit tests and every chapter
-	$(BIN)/python -m pytest tests chapters $(NBVAL) -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest tests grader/tests chapters $(NBVAL) -n $(WORKERS) --dist loadfile
 
 lab: $(READY)  ## open JupyterLab in the chapters
 	$(BIN)/jupyter lab --notebook-dir=. chapters
@@ -46,25 +46,27 @@ lab: $(READY)  ## open JupyterLab in the chapters
 run: $(READY)  ## re-execute the chapters in place (ONLY="03 16" for some)
 	$(BIN)/python scripts/run_chapters.py $(ONLY)
 	$(BIN)/python scripts/build_evidence.py
+	$(BIN)/python scripts/build_results.py
 
-lint: $(READY)  ## check style and types
+lint: $(READY)  ## check style, types, and that imports point one way
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 lock: $(READY)  ## resolve the versions in requirements.txt again
 	@uv="$$(command -v uv || echo .uv/bin/uv)"; \
-	"$$uv" pip compile --universal --generate-hashes --all-extras pyproject.toml -o requirements.txt \
+	"$$uv" pip compile --universal --generate-hashes --all-extras pyproject.toml grader/pyproject.toml -o requirements.txt \
 	    --python-version 3.11 --custom-compile-command "make lock"
 
 clean:  ## remove the built book and the environment
 	rm -rf _build $(VENV) .uv
 
-# The environment: made once, and brought up to date when the lock changes (this asks the network) or the package's
+# The environment: made once, and brought up to date when the lock changes (this asks the network) or the packages'
 # metadata do (this does not). `uv` is asked only here, so that every command above works offline afterwards.
 $(LOCKED): requirements.txt
 	@PYTHON="$(PYTHON)" bash scripts/setup.sh packages
 	@touch $@
 
-$(READY): $(LOCKED) pyproject.toml
+$(READY): $(LOCKED) pyproject.toml grader/pyproject.toml
 	@PYTHON="$(PYTHON)" bash scripts/setup.sh course
 	@touch $@

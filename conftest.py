@@ -1,7 +1,10 @@
 """Shared by the unit tests and the chapters' runs."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import matplotlib
@@ -10,7 +13,7 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))  # so that tests can import `scripts`
 
 # nbval runs the chapters. An assignment's source notebook asks for the instructor's secret; its own tests run it.
-collect_ignore_glob = ["tests/coursework/*", "assignments/*"]
+collect_ignore_glob = ["grader/tests/coursework/*", "assignments/*"]
 
 # Tests draw without a screen. (The chapters run in kernels of their own, which choose for themselves.)
 matplotlib.use("agg")
@@ -21,3 +24,9 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     threads = str(max(1, len(os.sched_getaffinity(0)) // workers if hasattr(os, "sched_getaffinity") else 1))
     os.environ.setdefault("OMP_NUM_THREADS", threads)
     os.environ.setdefault("MKL_NUM_THREADS", threads)
+
+# Features are kept on disk from one run to the next. Tests and the chapters' kernels start from an empty folder, which
+# all workers of this run share, so that nothing that was kept before can stand in for what is tested.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XFERKIT_CACHE"] = tempfile.mkdtemp(prefix="xferkit-features-")
+    atexit.register(shutil.rmtree, os.environ["XFERKIT_CACHE"], ignore_errors=True)

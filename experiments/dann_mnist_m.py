@@ -2,53 +2,89 @@
 
     python experiments/dann_mnist_m.py              every run, about half an hour on one core
     python experiments/dann_mnist_m.py --released   the same question with the released MNIST-M pictures
+    python experiments/dann_mnist_m.py --smoke      seconds; keeps nothing
 
 Three methods (source only, DANN, target only) with the network of Ganin et al. (2016, Fig. 4a), without normalisation,
 with BatchNorm and with instance normalisation; schedules as in the paper. BatchNorm also with source and target passed
-through the encoder apart from each other. Everything is trained first. The normalisation is then chosen by label-free
-scores on unlabelled target pictures, and the target's test labels are read last, in one call.
+through the encoder apart from each other. The normalisation is chosen by label-free scores on unlabelled target
+pictures, and the target's test labels are read last, in one call.
 
-Each finished run is written to results/ at once and its weights to data/experiments/ (which git ignores), so that an
-interrupted script goes on where it stopped.
+Result: target test accuracy with instance normalisation, mean ± deviation over 5 seeds: source only 50.5 ± 2.7 %,
+DANN 63.5 ± 5.9 %, target only 88.0 ± 0.5 %; DANN closes 34.9 ± 15.0 % of the gap.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import os
-import platform
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lab import Lab, Outcome, options, taste
 from torch import Tensor, nn
-from tqdm import tqdm
 
 import xferkit as xk
-from xferkit.alignment import dann
+from xferkit.alignment import batchnorm, dann
+from xferkit.metrics import distance
 
-ROOT = Path(__file__).resolve().parent.parent
-STEPS = 1000
-BATCH = 64  # of each domain
+QUESTION = "Does domain-adversarial training carry MNIST over to MNIST-M, and how much hangs on normalisation?"
 LR0, MOMENTUM, GAMMA, LAMBDA_MAX = 0.01, 0.9, 10.0, 1.0
-MEASURE_EVERY = 100
-SEEDS, MORE_SEEDS = (0, 1, 2), (3, 4)
+POINTS = 40  # of each loss curve
 NORMS = ("none", "batch", "instance")
-DANN_NORMS = (*NORMS, "batch_apart")
 SCORES = {"im": xk.selection.im_score, "snd": xk.selection.snd_score, "entropy": xk.selection.entropy_score}
+ADAPTED = ("source/batch", "dann/batch", "dann/batch_apart")  # tested with the target's statistics too
 
 
-def load(released: bool) -> tuple[xk.Domain, xk.Domain]:
+@dataclass(frozen=True)
+class Plan:
+    steps: int = 1000
+    batch_of_each_domain: int = 64
+    seeds: tuple[int, ...] = (0, 1, 2)
+    more_seeds_for_the_chosen: tuple[int, ...] = (3, 4)
+    chosen_by: str = "im"
+    measure_every: int = 100
+    judge_steps: int = 600  # of the fresh discriminator
+
+    def job(self, method: str, norm: str, seed: int) -> Job:
+        return Job(method, norm, seed, self.steps, self.batch_of_each_domain, self.measure_every, self.judge_steps)
+
+    def before_the_choice(self) -> list[Job]:
+        """Source only and DANN for every normalisation; the upper bound for the paper's network."""
+        methods = {norm: ("source", "dann", "target") if norm == "none" else ("source", "dann") for norm in NORMS}
+        return [self.job(method, norm, seed) for seed in self.seeds for norm in NORMS for method in methods[norm]]
+
+    def after_the_choice(self, chosen: str) -> list[Job]:
+        """The chosen one's upper bound, its further seeds, and BatchNorm with the domains apart."""
+        bound = [("target", chosen, seed) for seed in self.seeds]
+        more = [(method, chosen, s) for s in self.more_seeds_for_the_chosen for method in ("source", "dann", "target")]
+        apart = [("dann", "batch_apart", seed) for seed in self.seeds]
+        return [self.job(*which) for which in bound + more + apart]
+
+
+SMOKE = Plan(steps=2, batch_of_each_domain=8, seeds=(0,), more_seeds_for_the_chosen=(), measure_every=1, judge_steps=5)
+
+
+@dataclass(frozen=True)
+class Job:
+    method: str
+    norm: str
+    seed: int
+    steps: int
+    batch: int
+    measure_every: int
+    judge_steps: int
+
+
+def load(released: bool) -> dict[str, xk.Domain]:
     """Source and target. `released` needs XFERKIT_DATA/mnist_m; the source stays the small MNIST."""
     os.environ["XFERKIT_PROFILE"] = "small"
     source = xk.load_domain("mnist")
     if released:
         os.environ["XFERKIT_PROFILE"] = "full"
-    return source, xk.load_domain("mnist_m")
+    return {"source": source, "target": xk.load_domain("mnist_m")}
 
 
 def dann_loss(
@@ -74,190 +110,132 @@ def measure(model: xk.Classifier, source: xk.Domain, target: xk.Domain) -> dict[
     return row
 
 
-def train(
-    method: str, norm: str, seed: int, source: xk.Domain, target: xk.Domain, steps: int
-) -> tuple[xk.Classifier, dict[str, Any]]:
-    """One run: the trained network and what was recorded on the way."""
-    xk.seed_everything(seed)
-    generator = torch.Generator().manual_seed(seed)
-    model = xk.models.lenet(norm=norm.removesuffix("_apart")).to(xk.device())
+def run(job: Job, lab: Lab) -> Outcome:
+    """Train one network: scores and losses on the way, and how well its features tell the domains apart."""
+    source, target = lab.data["source"], lab.data["target"]
+    xk.seed_everything(job.seed)
+    generator = torch.Generator().manual_seed(job.seed)
+    model = xk.models.lenet(norm=job.norm.removesuffix("_apart")).to(xk.device())
     disc = dann.DomainDiscriminator(xk.models.feature_dim(model)).to(xk.device())
     trace: list[dict[str, float]] = []
 
     def loss_fn(net: xk.Classifier, batch: Any, p: float) -> Tensor | dict[str, Tensor]:
-        if round(p * steps) % MEASURE_EVERY == 0:
-            trace.append({"step": round(p * steps), **measure(net, source, target)})
-        if method != "dann":
+        step = round(p * job.steps)
+        if step % job.measure_every == 0:
+            trace.append({"step": step, **measure(net, source, target)})
+        if job.method != "dann":
             return xk.supervised_loss(net, batch, p)
-        return dann_loss(net, disc, batch, LAMBDA_MAX * dann.lambda_ramp(p, gamma=GAMMA), norm.endswith("_apart"))
+        lam = LAMBDA_MAX * dann.lambda_ramp(p, gamma=GAMMA)
+        return dann_loss(net, disc, batch, lam, job.norm.endswith("_apart"))
 
-    parameters = [*model.parameters(), *disc.parameters()] if method == "dann" else [*model.parameters()]
+    parameters = [*model.parameters(), *disc.parameters()] if job.method == "dann" else [*model.parameters()]
     optimizer = torch.optim.SGD(parameters, lr=LR0, momentum=MOMENTUM)
     batches: Any
-    if method == "dann":
-        batches = xk.paired_batches(source.train, target.train, BATCH, generator=generator)
+    if job.method == "dann":
+        batches = xk.paired_batches(source.train, target.train, job.batch, generator=generator)
     else:
-        split = (source if method == "source" else target).train
-        batches = xk.TensorLoader(split.x, split.y, BATCH, shuffle=True, generator=generator)
-    history = xk.fit(model, batches, loss_fn, optimizer, steps, schedule=xk.schedules.inverse_decay, progress=False)
-    trace.append({"step": steps, **measure(model, source, target)})
-    record: dict[str, Any] = {"method": method, "norm": norm, "seed": seed, "trace": trace}
-    thin = {k: [float(np.mean(part)) for part in np.array_split(v, 40)] for k, v in history.items()}
-    record["curves"] = {k: [round(value, 4) for value in values] for k, values in thin.items()}
-    record |= discriminators(model, disc if method == "dann" else None, source, target, seed)
-    return model, record
+        split = (source if job.method == "source" else target).train
+        batches = xk.TensorLoader(split.x, split.y, job.batch, shuffle=True, generator=generator)
+    history = xk.fit(model, batches, loss_fn, optimizer, job.steps, schedule=xk.schedules.inverse_decay, progress=False)
+    trace.append({"step": job.steps, **measure(model, source, target)})
+    thin = {k: [float(np.mean(part)) for part in np.array_split(v, min(POINTS, len(v)))] for k, v in history.items()}
+    result: dict[str, Any] = {"trace": trace}
+    result["curves"] = {k: [round(value, 4) for value in values] for k, values in thin.items()}
+    result |= told_apart(model, disc if job.method == "dann" else None, source, target, job)
+    return result, model.state_dict()
 
 
-def discriminators(
-    model: xk.Classifier, disc: nn.Module | None, source: xk.Domain, target: xk.Domain, seed: int
+def told_apart(
+    model: xk.Classifier, disc: nn.Module | None, source: xk.Domain, target: xk.Domain, job: Job
 ) -> dict[str, float]:
     """How well the domains can be told apart in the features, on validation pictures: by the run's own discriminator,
     by a fresh one trained on the frozen features, and by the linear one behind the proxy A-distance."""
     z_s, z_t = xk.predict(model, source.val.x).features, xk.predict(model, target.val.x).features
-    row = {"a_distance": xk.metrics.a_distance(z_s, z_t, seed=seed)}
+    row = {"a_distance": distance.a_distance(z_s, z_t, seed=job.seed)}
     if disc is not None:
-        row["own_discriminator"] = domain_accuracy(disc.cpu(), z_s, z_t)
+        row["own_discriminator"] = distance.domain_accuracy(disc.cpu(), z_s, z_t)
     train_s = xk.predict(model, source.train.x).features
     train_t = xk.predict(model, target.train.x[: len(train_s)]).features
-    row["fresh_discriminator"] = domain_accuracy(fresh_discriminator(train_s, train_t, seed), z_s, z_t)
+    row["fresh_discriminator"] = distance.fresh_domain_accuracy(
+        train_s, train_t, z_s, z_t, steps=job.judge_steps, seed=job.seed
+    )
     return row
 
 
-def fresh_discriminator(z_s: Tensor, z_t: Tensor, seed: int, steps: int = 600) -> nn.Module:
-    """A discriminator trained on frozen features, standardised so that no scale is too small to learn from."""
-    torch.manual_seed(seed)
-    both = torch.cat([z_s, z_t])
-    mean, std = both.mean(0), both.std(0) + 1e-4
-    disc = dann.DomainDiscriminator(z_s.shape[1])
-    optimizer = torch.optim.Adam(disc.parameters(), lr=1e-3)
-    for _ in range(steps):
-        i, j = torch.randint(len(z_s), (128,)), torch.randint(len(z_t), (128,))
-        loss = dann.loss(disc, (z_s[i] - mean) / std, (z_t[j] - mean) / std, 0.0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    first = disc[0]
-    assert isinstance(first, nn.Linear)
-    with torch.no_grad():  # fold the standardisation into the first layer, so that it takes raw features
-        first.weight.div_(std)
-        first.bias.sub_(first.weight @ mean)
-    return disc
+DEPENDS = (
+    dann_loss, measure, told_apart, xk.models.lenet, dann.loss, dann.grad_reverse, dann.lambda_ramp,
+    dann.DomainDiscriminator, xk.schedules.inverse_decay, xk.fit, xk.paired_batches, xk.predict, xk.evaluate,
+    SCORES, distance.a_distance, distance.domain_accuracy, distance.fresh_domain_accuracy,
+    LR0, MOMENTUM, GAMMA, LAMBDA_MAX, POINTS,
+)  # fmt: skip
 
 
-@torch.no_grad()
-def domain_accuracy(disc: nn.Module, z_s: Tensor, z_t: Tensor) -> float:
-    """Share of features sent to the right domain, both domains weighing the same."""
-    return 0.5 * ((disc(z_s) < 0).float().mean() + (disc(z_t) >= 0).float().mean()).item()
-
-
-@torch.no_grad()
-def with_target_statistics(model: xk.Classifier, x: Tensor) -> xk.Classifier:
-    """A copy whose BatchNorm statistics are the average over batches of unlabelled target pictures (Li et al. 2018)."""
-    adapted = copy.deepcopy(model)
-    for part in adapted.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.reset_running_stats()
-            part.momentum = None  # a plain average over all batches
-    adapted.train()
-    for batch, _ in xk.TensorLoader(x, torch.zeros(len(x)), 250):
-        adapted.features(batch)
-    return adapted.eval()
-
-
-def choose(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def choose(records: list[dict[str, Any]], seeds: tuple[int, ...]) -> dict[str, Any]:
     """The normalisation that each score picks for DANN: the best mean over the common seeds at the last step.
 
     BatchNorm with the domains apart is in the table, but no candidate: it was trained after the choice."""
     picks: dict[str, Any] = {"table": {}}
-    for norm in DANN_NORMS:
-        last = [r["trace"][-1] for r in runs if (r["method"], r["norm"]) == ("dann", norm) and r["seed"] in SEEDS]
+    for norm in (*NORMS, "batch_apart"):
+        last = [r["trace"][-1] for r in records if (r["method"], r["norm"]) == ("dann", norm) and r["seed"] in seeds]
         if last:
             picks["table"][norm] = {k: float(np.mean([row[k] for row in last])) for k in last[0] if k != "step"}
-    candidates = [norm for norm in NORMS if norm in picks["table"]]
     for score in ("source_val", *SCORES, "oracle_target_val"):
-        picks[score] = max(candidates, key=lambda norm: picks["table"][norm][score])
+        picks[score] = max(NORMS, key=lambda norm: picks["table"][norm][score])
     return picks
 
 
-def jobs_before_the_choice() -> list[tuple[str, str, int]]:
-    """Source only and DANN for every normalisation; the upper bound for the paper's network."""
-    methods = {norm: ("source", "dann", "target") if norm == "none" else ("source", "dann") for norm in NORMS}
-    return [(method, norm, seed) for seed in SEEDS for norm in NORMS for method in methods[norm]]
+def network(lab: Lab, job: Job) -> xk.Classifier:
+    model = xk.models.lenet(norm=job.norm.removesuffix("_apart"))
+    model.load_state_dict(lab.weights(job))
+    return model.to(xk.device()).eval()
 
 
-def jobs_after_the_choice(chosen: str) -> list[tuple[str, str, int]]:
-    """The chosen one's upper bound, its further seeds, and BatchNorm with the domains apart."""
-    bound = [("target", chosen, seed) for seed in SEEDS]
-    more = [(method, chosen, seed) for seed in MORE_SEEDS for method in ("source", "dann", "target")]
-    return bound + more + [("dann", "batch_apart", seed) for seed in SEEDS]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--released", action="store_true", help="target: the released MNIST-M under XFERKIT_DATA")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--only", nargs=3, metavar=("METHOD", "NORM", "SEED"), help="train this one and store nothing")
-    parser.add_argument("--finish", action="store_true", help="train nothing more: choose and test with what is there")
-    options = parser.parse_args()
-    session = xk.setup(0)
-    source, target = load(options.released)
-    if options.only:
-        method, norm, seed = options.only
-        print(json.dumps(train(method, norm, int(seed), source, target, options.steps)[1], indent=1))
-        return
-    name = "dann_mnist_m" + ("_released" if options.released else "")
-    out, cache = ROOT / "results" / f"{name}.json", ROOT / "data" / "experiments" / name
-    settings = {
-        "source": f"{source}, small profile",
-        "target": f"{target}, {'released' if options.released else 'small profile'}",
-        "steps": options.steps, "batch_of_each_domain": BATCH, "lr0": LR0, "momentum": MOMENTUM, "gamma": GAMMA,
-        "lambda_max": LAMBDA_MAX, "seeds": SEEDS, "more_seeds_for_the_chosen": MORE_SEEDS, "chosen_by": "im",
+def settings(plan: Plan, data: dict[str, xk.Domain], target: str) -> dict[str, Any]:
+    return {
+        "source": f"{data['source']}, small profile", "target": f"{data['target']}, {target}",
+        "lr0": LR0, "momentum": MOMENTUM, "gamma": GAMMA, "lambda_max": LAMBDA_MAX, **asdict(plan),
     }  # fmt: skip
-    settings = json.loads(json.dumps(settings))  # as it reads from the file: lists, not tuples
-    result: dict[str, Any] = {"question": __doc__.splitlines()[0], "settings": settings, "runs": []}
-    if out.exists():
-        stored = json.loads(out.read_text())
-        if stored["settings"] != result["settings"]:
-            raise SystemExit(f"{out} was made with other settings. Delete it to start over.")
-        result["runs"] = stored["runs"]
-    where = {"device": session.device.type, "threads": torch.get_num_threads(), "machine": platform.machine()}
-    result["environment"] = where | session.versions
 
-    def run_all(todo: list[tuple[str, str, int]]) -> None:
-        for method, norm, seed in tqdm(todo, unit="run", desc=name):
-            weights = cache / f"{method}_{norm}_{seed}.pt"
-            old = next((r for r in result["runs"] if (r["method"], r["norm"], r["seed"]) == (method, norm, seed)), None)
-            if old and weights.exists():
-                continue
-            model, record = train(method, norm, seed, source, target, options.steps)
-            cache.mkdir(parents=True, exist_ok=True)
-            torch.save(model.state_dict(), weights)
-            result["runs"] = [r for r in result["runs"] if r is not old] + [record]
-            out.write_text(json.dumps(result, indent=1) + "\n")
 
-    if not options.finish:
-        run_all(jobs_before_the_choice())
-    result["selection"] = choose(result["runs"])
-    if not options.finish:
-        run_all(jobs_after_the_choice(result["selection"][settings["chosen_by"]]))
-        result["selection"] = choose(result["runs"])  # the same choice; the table now has the last variant too
+def main(arguments: list[str] | None = None) -> None:
+    given = options(__doc__ or "", arguments, released="target: the released MNIST-M under XFERKIT_DATA")
+    plan = SMOKE if given.smoke else Plan()
+    xk.setup(0)
+    data = load(given.released)
+    if given.smoke:
+        data = {name: taste(domain) for name, domain in data.items()}
+    name = "dann_mnist_m" + ("_released" if given.released else "")
+    lab = Lab(__file__, run, depends=DEPENDS, data=data, smoke=given.smoke, name=name)
 
-    models: dict[str, list[xk.Classifier]] = {}
-    for r in sorted(result["runs"], key=lambda r: r["seed"]):
-        model = xk.models.lenet(norm=r["norm"].removesuffix("_apart"))
-        model.load_state_dict(torch.load(cache / f"{r['method']}_{r['norm']}_{r['seed']}.pt", map_location="cpu"))
-        models.setdefault(f"{r['method']}/{r['norm']}", []).append(model.to(xk.device()).eval())
-    for key in ("source/batch", "dann/batch", "dann/batch_apart"):
-        if key in models:
-            adapted = [with_target_statistics(m, target.train.x) for m in models[key]]
-            models[f"{key}+target_statistics"] = adapted
-    result["test"] = {
-        "target": xk.final_test(models, target, question="DANN and normalisation"),
-        "source": xk.final_test(models, source, question="what DANN costs on the source"),
+    jobs = plan.before_the_choice()
+    records = lab.run(jobs)
+    after = plan.after_the_choice(choose(records, plan.seeds)[plan.chosen_by])
+    records += lab.run(after)
+    selection = choose(records, plan.seeds)  # the same choice; the table now has the last variant too
+
+    # Everything is settled: now, and only now, the test labels.
+    groups: dict[str, list[Job]] = {}
+    for job in sorted(dict.fromkeys(jobs + after), key=lambda job: job.seed):
+        groups.setdefault(f"{job.method}/{job.norm}", []).append(job)
+    models = {label: [network(lab, job) for job in members] for label, members in groups.items()}
+    for label in ADAPTED:
+        adapted = copy.deepcopy(models[label])
+        for model in adapted:
+            batchnorm.adapt_statistics(model, data["target"].train.x)
+        models[f"{label}+target_statistics"] = adapted
+    test = {
+        "target": xk.final_test(models, data["target"], question="DANN and normalisation"),
+        "source": xk.final_test(models, data["source"], question="what DANN costs on the source"),
     }
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    for key, values in result["test"]["target"].items():
-        print(f"{key:<36} {100 * np.mean(values):5.1f} ± {100 * np.std(values, ddof=1):.1f} %  ({len(values)} seeds)")
+    for label in models:
+        field = "accuracy_with_target_statistics" if label.endswith("+target_statistics") else "accuracy"
+        for i, job in enumerate(groups[label.removesuffix("+target_statistics")]):
+            lab.note(job, **{field: {domain: test[domain][label][i] for domain in test}})
+    described = settings(plan, data, "released" if given.released else "small profile")
+    lab.publish(question=QUESTION, settings=described, selection=selection, test=test)
+    for label, values in test["target"].items():
+        deviation = f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+        print(f"{label:<36} {100 * np.mean(values):5.1f}{deviation} %  ({len(values)} seeds)")
 
 
 if __name__ == "__main__":

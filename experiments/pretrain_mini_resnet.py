@@ -1,27 +1,30 @@
-"""Pretrain mini_resnet (depth 20, width 16) on letters drawn from matplotlib's fonts, and write its model card.
+"""Which letters does the network know that mini_resnet(pretrained=True) loads?
 
-    python experiments/pretrain_mini_resnet.py             about 10 minutes on one core
+    python experiments/pretrain_mini_resnet.py             about 10 minutes on one core; writes the checkpoint
     python experiments/pretrain_mini_resnet.py --check     only compares the committed weights with their checksum
+    python experiments/pretrain_mini_resnet.py --smoke     seconds; keeps nothing
 
-The task is 37 classes of Latin letters, and no digit: digits are what the chapters transfer to. Only SynDigits'
-training typefaces are used, so the typefaces of its validation and test part stay unseen. Nothing is chosen by a score:
-one setting, one run, the last weights. State is saved to data/experiments/; an interrupted run goes on there.
+mini_resnet (depth 20, width 16) learns letters drawn from matplotlib's fonts. The task is 37 classes of Latin letters,
+and no digit: digits are what the chapters transfer to. Only SynDigits' training typefaces are used, so the typefaces of
+its validation and test part stay unseen. Nothing is chosen by a score: one setting, one run, the last weights.
+
+Result: one seed: 85.9 % of letters in typefaces held out are recognised.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import math
-import platform
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lab import Lab, Outcome, options
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.torch import save_file
 from torch import Tensor
@@ -30,16 +33,33 @@ from tqdm import tqdm
 import xferkit as xk
 from xferkit.data.digits import SYN_TYPEFACES
 
-ROOT = Path(__file__).resolve().parent.parent
-STATE = ROOT / "data" / "experiments" / "pretrain_mini_resnet.pt"
-RESULT = ROOT / "results" / "pretrain_mini_resnet.json"
+QUESTION = "Which letters does the network know that mini_resnet(pretrained=True) loads?"
+LABEL_SMOOTHING = 0.05
 
 # Letters whose two cases differ by size alone are one class, as in EMNIST's "by merge" (Cohen et al. 2017, §II).
 MERGED = "CIJKLMOPSUVWXYZ"
 CLASSES = tuple(c + c.lower() if c in MERGED else c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ") + tuple("abdefghnqrt")
 
-SEED, STEPS, BATCH, LR, WEIGHT_DECAY = 0, 900, 128, 3e-3, 0.05
-PICTURES = {"train": 40_000, "val": 2_000}
+
+@dataclass(frozen=True)
+class Job:
+    """One training."""
+
+    seed: int = 0
+    steps: int = 900
+    batch: int = 128
+    lr: float = 3e-3
+    weight_decay: float = 0.05
+    every: int = 100  # steps between two drafts, and averaged into one point of the history
+
+
+@dataclass(frozen=True)
+class Plan:
+    pictures: tuple[int, int] = (40_000, 2_000)  # training, validation
+    job: Job = Job()
+
+
+SMOKE = Plan((64, 37), Job(steps=4, batch=8, every=2))
 
 
 def draw_letters(typefaces: list[str], n: int, seed: int) -> xk.Split:
@@ -85,45 +105,48 @@ def warp(x: Tensor, generator: torch.Generator, strength: float = 0.12) -> Tenso
     return F.grid_sample(x, still + field.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
 
 
-def pretrain(train: xk.Split, steps: int) -> tuple[xk.Classifier, dict[str, list[float]]]:
-    """The network after `steps` steps of AdamW, and the mean loss and training accuracy of every hundred steps."""
-    torch.manual_seed(SEED)
-    generator = torch.Generator().manual_seed(SEED)
+def run(job: Job, lab: Lab) -> Outcome:
+    """The network after so many steps of AdamW; mean loss and training accuracy of every so many; a draft as often."""
+    train: xk.Split = lab.data["train"]
+    torch.manual_seed(job.seed)
+    generator = torch.Generator().manual_seed(job.seed)
     model = xk.models.mini_resnet(len(CLASSES), depth=20, width=16).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=job.lr, weight_decay=job.weight_decay)
     history: dict[str, list[float]] = {"loss": [], "accuracy": []}
-    start = 0
-    if STATE.is_file():
-        saved = torch.load(STATE, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        generator.set_state(saved["generator"])
-        history, start = saved["history"], saved["step"]
+    start, spent = 0, 0.0
+    if draft := lab.load_draft(job):
+        model.load_state_dict(draft["model"])
+        optimizer.load_state_dict(draft["optimizer"])
+        generator.set_state(draft["generator"])
+        history, start, spent = draft["history"], draft["step"], draft["seconds"]
     model.train()
     losses, right = 0.0, 0
-    for step in tqdm(range(start, steps), initial=start, total=steps, desc="pretraining", unit="step", mininterval=5):
-        optimizer.param_groups[0]["lr"] = LR * xk.schedules.cosine(step / steps)
-        picked = torch.randint(len(train), (BATCH,), generator=generator)
+    began = time.perf_counter()
+    for step in tqdm(range(start, job.steps), initial=start, total=job.steps, desc="steps", unit="step", mininterval=5):
+        optimizer.param_groups[0]["lr"] = job.lr * xk.schedules.cosine(step / job.steps)
+        picked = torch.randint(len(train), (job.batch,), generator=generator)
         x, y = warp(xk.to_float(train.x[picked]), generator), train.y[picked]
         logits = model(x)
-        loss = F.cross_entropy(logits, y, label_smoothing=0.05)
+        loss = F.cross_entropy(logits, y, label_smoothing=LABEL_SMOOTHING)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses += loss.item()
         right += int((logits.argmax(1) == y).sum())
-        if (step + 1) % 100 == 0:
-            history["loss"].append(losses / 100)
-            history["accuracy"].append(right / 100 / BATCH)
+        if (step + 1) % job.every == 0:
+            history["loss"].append(losses / job.every)
+            history["accuracy"].append(right / job.every / job.batch)
             losses, right = 0.0, 0
             tqdm.write(f"step {step + 1}: loss {history['loss'][-1]:.3f}, accuracy {history['accuracy'][-1]:.3f}")
-            STATE.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(
-                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history,
-                 "generator": generator.get_state(), "step": step + 1},
-                STATE,
-            )  # fmt: skip
-    return model, history
+            seconds = spent + time.perf_counter() - began  # of this session and those before
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history,
+                     "generator": generator.get_state(), "step": step + 1, "seconds": seconds}  # fmt: skip
+            lab.save_draft(job, state)
+    result = {"val_accuracy": xk.evaluate(model, lab.data["val"]).accuracy, "history": history}
+    return result | {"seconds": spent + time.perf_counter() - began}, model.state_dict()
+
+
+DEPENDS = (warp, xk.models.mini_resnet, xk.schedules.cosine, xk.to_float, xk.evaluate, CLASSES, LABEL_SMOOTHING)
 
 
 CARD = """# mini_resnet20_characters
@@ -191,47 +214,48 @@ torch gives other bits, and so another checksum, when the script runs again.
 """
 
 
-def publish(model: xk.Classifier, history: dict[str, list[float]], seconds: float, val_accuracy: float) -> None:
-    """Write weights, checksum, model card and the record of the run."""
+def write_checkpoint(model: xk.Classifier, record: dict[str, Any], plan: Plan, minutes: float) -> str:
+    """Write weights, checksum and model card into the package; the checksum."""
     path = xk.models.resnet.ASSETS / xk.models.resnet.MINI_RESNET_FILE
     save_file({name: tensor.contiguous() for name, tensor in model.features.state_dict().items()}, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     Path(f"{path}.sha256").write_text(f"{sha256}  {path.name}\n")
     card = CARD.format(
         parameters=sum(p.numel() for p in model.features.parameters()), file=path.name, size=path.stat().st_size,
-        sha256=sha256, train=PICTURES["train"], val=PICTURES["val"], classes=len(CLASSES), merged=", ".join(MERGED),
-        faces_train=", ".join(SYN_TYPEFACES["train"]), faces_val=", ".join(SYN_TYPEFACES["val"]), steps=STEPS,
-        batch=BATCH, lr=LR, decay=WEIGHT_DECAY, seed=SEED, minutes=seconds / 60,
-        train_accuracy=history["accuracy"][-1], val_accuracy=val_accuracy,
+        sha256=sha256, train=plan.pictures[0], val=plan.pictures[1], classes=len(CLASSES), merged=", ".join(MERGED),
+        faces_train=", ".join(SYN_TYPEFACES["train"]), faces_val=", ".join(SYN_TYPEFACES["val"]), steps=plan.job.steps,
+        batch=plan.job.batch, lr=plan.job.lr, decay=plan.job.weight_decay, seed=plan.job.seed, minutes=minutes,
+        train_accuracy=record["history"]["accuracy"][-1], val_accuracy=record["val_accuracy"],
     )  # fmt: skip
     path.with_suffix(".md").write_text(card)
-    record = {
-        "question": "which letters does the network know that mini_resnet(pretrained=True) loads?",
-        "settings": {"steps": STEPS, "batch": BATCH, "lr": LR, "weight_decay": WEIGHT_DECAY, "seed": SEED,
-                     "pictures": PICTURES, "classes": CLASSES, "typefaces": SYN_TYPEFACES["train"]},
-        "val_accuracy": val_accuracy, "every_100_steps": history, "sha256": sha256,
-        "environment": {"torch": torch.__version__, "python": platform.python_version(), "device": "cpu",
-                        "threads": torch.get_num_threads()},
+    return sha256
+
+
+def settings(plan: Plan) -> dict[str, Any]:
+    return asdict(plan.job) | {
+        "pictures": dict(zip(("train", "val"), plan.pictures, strict=True)),
+        "classes": CLASSES, "typefaces": SYN_TYPEFACES["train"], "label_smoothing": LABEL_SMOOTHING,
     }  # fmt: skip
-    RESULT.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="only compare the committed weights with their checksum")
-    args = parser.parse_args()
-    xk.setup(SEED)
-    if args.check:
+def main(arguments: list[str] | None = None) -> None:
+    given = options(__doc__ or "", arguments, check="only compare the committed weights with their checksum")
+    plan = SMOKE if given.smoke else Plan()
+    xk.setup(plan.job.seed)
+    if given.check:
         xk.models.mini_resnet(pretrained=True)
         print(f"{xk.models.resnet.MINI_RESNET_FILE} has the checksum beside it.")
         return
-    train = draw_letters(SYN_TYPEFACES["train"], PICTURES["train"], seed=0)
-    val = draw_letters(SYN_TYPEFACES["val"], PICTURES["val"], seed=1)
-    began = time.perf_counter()
-    model, history = pretrain(train, STEPS)
-    score = xk.evaluate(model, val)
-    print(f"letters in held-out typefaces: accuracy {score.accuracy:.3f}")
-    publish(model, history, time.perf_counter() - began, score.accuracy)
+    parts = zip(("train", "val"), plan.pictures, (0, 1), strict=True)
+    data = {part: draw_letters(SYN_TYPEFACES[part], n, seed=seed) for part, n, seed in parts}
+    lab = Lab(__file__, run, depends=DEPENDS, data=data, smoke=given.smoke)
+    (record,) = lab.run([plan.job])
+    print(f"letters in held-out typefaces: accuracy {record['val_accuracy']:.3f}")
+    model = xk.models.mini_resnet(len(CLASSES), depth=20, width=16)
+    model.load_state_dict(lab.weights(plan.job))
+    if not given.smoke:
+        lab.note(plan.job, sha256=write_checkpoint(model, record, plan, record["seconds"] / 60))
+    lab.publish(question=QUESTION, settings=settings(plan))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import io
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -186,8 +187,11 @@ def execute(nb: NotebookNode, profile: str, folder: Path = CHAPTERS) -> Notebook
         resources={"metadata": {"path": str(folder)}},
         on_cell_start=lambda cell, cell_index: running.__setitem__(0, cell_index),
     )
+    # What is stored was computed in this run: the chapter starts without features from earlier ones.
+    empty = tempfile.TemporaryDirectory(prefix="xferkit-features-", ignore_cleanup_errors=True)
     try:
-        client.execute(env={**os.environ, "XFERKIT_PROFILE": profile})
+        with empty as cache:
+            client.execute(env={**os.environ, "XFERKIT_PROFILE": profile, "XFERKIT_CACHE": cache})
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         cell = nb.cells[running[0]]
         head = "\n".join(f"    {line}" for line in cell.source.splitlines()[:8])

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv exactly as requirements.txt says, and installs xferkit from this checkout into it.
+# Makes .venv exactly as requirements.txt says, and installs xferkit and xfergrade from this checkout into it.
 # Called by make; by hand: bash scripts/setup.sh (PYTHON=python3.12 chooses the interpreter). Its two steps can be
 # named: `packages` needs the network, `course` does not.
 set -euo pipefail
@@ -38,6 +38,6 @@ esac
 
 case " $steps " in *" course "*)
   # No build isolation: setuptools is in the lock, so that this step asks for nothing.
-  "$uv" pip install --python "$venv/bin/python" --quiet --offline --no-deps --no-build-isolation -e .
+  "$uv" pip install --python "$venv/bin/python" --quiet --offline --no-deps --no-build-isolation -e . -e ./grader
   ;;
 esac

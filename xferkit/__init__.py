@@ -15,22 +15,23 @@ from xferkit.data import Domain, Split, TensorLoader, few_labels, load_domain, p
 from xferkit.features import extract_features
 from xferkit.metrics import final_test
 from xferkit.models import Classifier, backbone
+from xferkit.report import table
 from xferkit.session import by_profile, device, profile, seed_everything, setup
 from xferkit.train import evaluate, fit, predict, supervised_loss
 
 if TYPE_CHECKING:
-    from xferkit import alignment, plots, report, schedules, selection, tuning
+    from xferkit import alignment, plots, report, results, schedules, selection, tuning
 
 __version__ = "0.1.0"
 
 # Rooms that load when they are first used (a type checker sees them above).
-_LAZY = ("alignment", "plots", "report", "schedules", "selection", "tuning")
+_LAZY = ("alignment", "plots", "report", "results", "schedules", "selection", "tuning")
 
 __all__ = [
     "Classifier", "Domain", "Split", "TensorLoader", "backbone", "by_profile", "claim", "data", "device", "evaluate",
     "alignment", "extract_features", "few_labels", "final_test", "fit", "load_domain", "metrics", "models",
-    "paired_batches", "plots", "predict", "profile", "report", "schedules", "seed_everything", "selection", "setup",
-    "supervised_loss", "to_float", "tuning",
+    "paired_batches", "plots", "predict", "profile", "report", "results", "schedules", "seed_everything", "selection",
+    "setup", "supervised_loss", "table", "to_float", "tuning",
 ]  # fmt: skip
 
 

@@ -15,13 +15,7 @@ from torch import Tensor
 
 def check_pixels(x: Tensor, *, what: str = "pictures") -> None:
     """uint8 (N, 3, H, W), or a `TypeError` or `ValueError` that says what to do."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{what} must be a uint8 tensor (N, 3, H, W), not {type(x).__name__}: see torch.from_numpy.")
-    if x.dtype != torch.uint8:
-        raise TypeError(
-            f"{what} are {x.dtype}, but must be uint8 in 0…255. xferkit scales pixels itself, in to_float, once: "
-            "give the pictures as they were stored, neither divided by 255 nor passed through to_float."
-        )
+    check_uint8(x, what=what)
     if x.ndim != 4 or x.shape[1] != 3:
         raise ValueError(f"{what} must have the shape (N, 3, H, W), not {tuple(x.shape)}.")
 
@@ -73,6 +67,31 @@ def check_count(n: object, *, what: str, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{what}={value} must be at least {least}.")
     return value
+
+
+def check_uint8(x: Tensor, *, what: str = "pictures") -> None:
+    """A uint8 tensor of any shape: the dtype alone says that pixels have not been scaled yet."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{what} must be a uint8 tensor (N, 3, H, W), not {type(x).__name__}: see torch.from_numpy.")
+    if x.dtype != torch.uint8:
+        raise TypeError(
+            f"{what} are {x.dtype}, but must be uint8 in 0…255. xferkit scales pixels itself, in to_float, once: "
+            "give the pictures as they were stored, neither divided by 255 nor passed through to_float."
+        )
+
+
+def check_stored(t: Tensor, *, what: str) -> None:
+    """Values that can be read: not a `meta` tensor, which has a shape alone, and not a sparse one."""
+    if t.is_meta or t.layout != torch.strided:
+        raise ValueError(f"{what} hold no values to read (device {t.device}, {t.layout}): give an ordinary tensor.")
+
+
+def check_generator(generator: object) -> None:
+    """A `torch.Generator`; a seed is not one."""
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator={generator!r} must be a torch.Generator: torch.Generator().manual_seed(0) makes one of a seed."
+        )
 
 
 def check_number(x: object, *, what: str, positive: bool = False, least: float | None = None) -> float:

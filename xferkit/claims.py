@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 
+import numpy as np
+from torch import Tensor
+
+from xferkit._display import show
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -25,7 +30,13 @@ class ClaimError(AssertionError):
 
 
 def claim(
-    id: str, statement: str, *, observed: object, holds: bool, paper: str | None = None, source: str | None = None
+    id: str,
+    statement: str,
+    *,
+    observed: object,
+    holds: bool | np.bool_ | np.ndarray | Tensor,
+    paper: str | None = None,
+    source: str | None = None,
 ) -> Claim:
     """State a result, and stop the notebook if the run does not bear it out.
 
@@ -41,25 +52,38 @@ def claim(
         source: where the paper reports it, with table or section.
     Raises:
         ClaimError: `holds` is false.
-        TypeError: `holds` is not a truth value (a tensor or array of several values, say).
+        TypeError: `holds` is not one truth value: True, False, or an array or tensor that holds just one.
         ValueError: the id is not made of lower-case words joined by hyphens.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id):
         raise ValueError(f"claim id {id!r}: use lower-case letters, digits and hyphens, such as 'dann-closes-gap'.")
-    if type(holds).__name__ not in ("bool", "bool_"):
-        raise TypeError(f"claim {id}: holds must be True or False, not {type(holds).__name__}. Reduce it with all().")
     record = Claim(id, statement, readable(observed), paper, source)
-    if not holds:
+    if not _truth(holds, id):
         raise ClaimError(
             f"Claim {id} does not hold in this run.\n  Statement: {statement}\n  Observed:  {observed}\n"
             "The book must not say this. Look for the cause; if the result stands, change the sentence."
         )
-    _show(record)
+    show(f"claim {id} holds: {statement}", f"✓ **{id}** · {statement}", {"xferkit_claim": asdict(record)})
     return record
+
+
+def _truth(holds: object, id: str) -> bool:
+    if isinstance(holds, Tensor | np.ndarray | np.generic) and holds.ndim == 0:
+        holds = holds.item()
+    if isinstance(holds, bool):
+        return holds
+    advice = "Write the comparison out, such as gap < 0.01."
+    if isinstance(holds, list | tuple):
+        advice = "Reduce it to one truth value, with all(…) or any(…)."
+    elif isinstance(holds, Tensor | np.ndarray):
+        advice = f"Its shape is {tuple(holds.shape)}: reduce it to one truth value, with .all() or .any()."
+    raise TypeError(f"claim {id}: holds must be True or False, not {type(holds).__name__}. {advice}")
 
 
 def readable(observed: object) -> str:
     """Figures as a reader wants them: three digits, and tables of them without Python's brackets."""
+    if isinstance(observed, Tensor | np.ndarray | np.generic):
+        observed = observed.tolist()
     if isinstance(observed, float):
         return f"{observed:.3g}"
     if isinstance(observed, dict):
@@ -67,18 +91,3 @@ def readable(observed: object) -> str:
     if isinstance(observed, list | tuple):
         return ", ".join(readable(value) for value in observed)
     return str(observed)
-
-
-def _show(record: Claim) -> None:
-    text = f"claim {record.id} holds: {record.statement}"
-    try:
-        from IPython import get_ipython
-        from IPython.display import display
-    except ImportError:
-        print(text)
-        return
-    if get_ipython() is None:
-        print(text)
-        return
-    bundle = {"text/plain": text, "text/markdown": f"✓ **{record.id}** · {record.statement}"}
-    display(bundle, raw=True, metadata={"xferkit_claim": asdict(record)})

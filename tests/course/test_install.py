@@ -125,7 +125,7 @@ def test_readme_names_the_makefiles_steps() -> None:
         "uv pip install --no-deps --no-build-isolation -e .": "--no-deps --no-build-isolation -e .",
         "jupyter-book build . -W -n --keep-going": "-W -n --keep-going",
         "python scripts/check_book.py _build/html": "python scripts/check_book.py $(BOOK)",
-        "python -m pytest tests chapters --nbval-lax --nbval-current-env --nbval-cell-timeout=600": (
+        "python -m pytest tests grader/tests chapters --nbval-lax --nbval-current-env --nbval-cell-timeout=600": (
             "--nbval-lax --nbval-current-env --nbval-cell-timeout=600"
         ),
         "jupyter lab": "$(BIN)/jupyter lab",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -17,6 +18,7 @@ from scripts import build_evidence, run_chapters
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = run_chapters.find_chapters([])
 LIMIT = 2_000_000  # bytes, with outputs
+SOLUTION = re.compile(r"^(```|~~~)python\n(.*?)^\1", re.MULTILINE | re.DOTALL)
 CLAIM_MARK = "# NBVAL_CHECK_OUTPUT"
 
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -91,6 +93,27 @@ def test_chapter_begins_with_the_setup_cell(path: Path) -> None:
     assert run_chapters.SETUP_TAG in first.metadata["tags"]
     assert first.source == run_chapters.setup_source()
     assert first.outputs == []
+
+
+@each_chapter
+def test_lines_of_code_fit_the_page(path: Path) -> None:
+    """Solutions of exercises are code, too."""
+    cells = run_chapters.read(path).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code" and "%pip" not in cell.source]
+    code += [found[2] for cell in cells for found in SOLUTION.finditer(cell.source) if cell.cell_type == "markdown"]
+    assert [line for source in code for line in source.splitlines() if len(line) > 88] == []
+
+
+def test_no_function_is_defined_in_two_chapters() -> None:
+    """What two chapters need belongs into xferkit, where it is tested."""
+    homes: dict[str, set[str]] = {}
+    for path in CHAPTERS:
+        for cell in code_cells(path)[1:]:  # the set-up cell has magics
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    homes.setdefault(node.name, set()).add(path.stem)
+    methods = {"forward", "backward"}
+    assert {name: homes[name] for name in homes if len(homes[name]) > 1 and name not in methods} == {}
 
 
 def test_every_notebook_in_the_folder_is_a_chapter() -> None:

@@ -36,17 +36,38 @@ def test_what_was_observed_and_the_papers_number_do_not_change_the_text(capsys: 
     assert capsys.readouterr().out == first
 
 
-@pytest.mark.parametrize("holds", [np.bool_(True), bool(torch.tensor(True))])
-def test_truth_values_of_the_libraries_will_do(holds: bool) -> None:
+@pytest.mark.parametrize(
+    "holds", [np.bool_(True), np.array(True), torch.tensor(True), (torch.tensor([1.0, 2.0]) > 0).all()]
+)
+def test_truth_values_of_the_libraries_will_do(holds: np.bool_ | torch.Tensor) -> None:
     assert claim("a", SENTENCE, observed=1, holds=holds).observed == "1"
 
 
-def test_a_false_truth_value_of_numpy_stops_too() -> None:
+@pytest.mark.parametrize("holds", [np.mean([1.0, 2.0]) > 3, np.array(False), (torch.tensor([1.0, -2.0]) > 0).all()])
+def test_a_false_truth_value_of_the_libraries_stops_too(holds: np.bool_ | torch.Tensor) -> None:
     with pytest.raises(ClaimError):
-        claim("a", SENTENCE, observed=1, holds=np.mean([1.0, 2.0]) > 3)  # type: ignore[arg-type]
+        claim("a", SENTENCE, observed=1, holds=holds)
 
 
-@pytest.mark.parametrize("holds", [1, 0.3, "yes", None, torch.tensor([True, True]), np.array([True, False]), [True]])
+@pytest.mark.parametrize("many", [torch.tensor([True, False]), np.array([[True], [False]])])
+def test_the_advice_for_several_truth_values_works(many: torch.Tensor | np.ndarray) -> None:
+    with pytest.raises(TypeError, match=r"with \.all\(\) or \.any\(\)"):
+        claim("a", SENTENCE, observed=1, holds=many)
+    with pytest.raises(ClaimError):
+        claim("a", SENTENCE, observed=1, holds=many.all())
+    assert claim("a", SENTENCE, observed=1, holds=many.any())
+
+
+def test_numbers_of_the_libraries_are_as_short_as_pythons(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"a": np.float32(0.123456), "b": torch.tensor(0.123456), "c": np.array([1.0, 0.123456])}
+    assert claim("a", SENTENCE, observed=figures, holds=True).observed == "a: 0.123; b: 0.123; c: 1, 0.123"
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [1, 0.3, "yes", None, torch.tensor([True, True]), np.array([True, False]), [True]]
+    + [torch.tensor(1), np.float64(0.3), np.array(1)],  # type: ignore[list-item]
+)
 def test_what_is_no_truth_value_is_refused(holds: object) -> None:
     with pytest.raises(TypeError, match="must be True or False"):
         claim("a", SENTENCE, observed="", holds=holds)  # type: ignore[arg-type]

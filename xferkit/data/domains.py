@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
+from xferkit._checks import check_count
 from xferkit.data import digits, downloads, mnist_m
-from xferkit.data.emoji import STYLES, load_emoji_style
-from xferkit.data.split import Domain, Split, cut
-from xferkit.session import profile
+from xferkit.data.emoji import STYLES, stored_style
+from xferkit.data.split import PARTS, Domain, Split, cut
+from xferkit.session import data_root, profile
 
 
 def list_domains() -> tuple[str, ...]:
@@ -29,39 +31,44 @@ def load_domain(name: str, *, image_size: int | None = None) -> Domain:
     No digit of any test part occurs in any domain's training or validation part. MNIST-M's training pictures are made
     from MNIST's training digits, so a source MNIST and an unlabelled target MNIST-M share digits, as in the original.
 
+    What is read or drawn is kept for the next call; each call gets tensors of its own.
+
     Raises:
-        ValueError: the name is unknown in the running profile, or the size is not positive.
-        OSError: a file of the full profile is missing or damaged.
+        ValueError: the name is unknown in the running profile, or the size is not positive (for emoji: not 8 to 128).
+        TypeError: the size is no whole number.
+        OSError: a file is missing or damaged; the message says how to get it again.
     """
     if name not in list_domains():
         hint = " (set XFERKIT_PROFILE=full for usps and svhn)" if name in ("usps", "svhn") else ""
         raise ValueError(f"domain {name!r} is not known{hint}. Choose one of: {', '.join(list_domains())}.")
-    if image_size is not None and image_size < 1:
-        raise ValueError(f"image_size={image_size} must be at least 1 pixel.")
+    if image_size is not None:
+        image_size = check_count(image_size, what="image_size")
     if name.startswith("emoji_"):
         return _emoji_domain(name, image_size or 128)
-    domain = _digit_domain(name, profile())
-    if image_size is None or image_size == domain.train.x.shape[-1]:
-        return domain
-    train, val, test = (replace(s, x=digits.resize(s.x, image_size)) for s in (domain.train, domain.val, domain.test))
-    return Domain(domain.name, train, val, test, domain.classes)
+    full = profile() == "full"
+    domain = _digit_domain(name, data_root() if full else None)
+
+    def own(split: Split) -> Split:
+        x = digits.resize(split.x, image_size or split.x.shape[-1])
+        return replace(split, x=x.clone() if x is split.x else x, y=split.y.clone())
+
+    return Domain(domain.name, own(domain.train), own(domain.val), own(domain.test), domain.classes)
 
 
 def _emoji_domain(name: str, image_size: int) -> Domain:
-    x, y, names, groups, parts, classes = load_emoji_style(name.removeprefix("emoji_"), image_size)
-    whole = Split(x, y, names, groups)
-    return cut(name, whole, [parts[part] for part in ("train", "val", "test")], classes)
+    x, y, names, groups, parts, classes = stored_style(name.removeprefix("emoji_"), image_size)
+    whole = Split(x, y, names, groups, classes)
+    return cut(name, whole, [parts[part] for part in PARTS], classes)  # taking positions copies
 
 
 @lru_cache(maxsize=16)
-def _digit_domain(name: str, profile_name: str) -> Domain:
-    full = profile_name == "full"
+def _digit_domain(name: str, root: Path | None) -> Domain:
+    """From the large sets under `root`, or the small ones where there is none."""
     if name == "mnist":
-        return downloads.mnist_full() if full else digits.mnist_small()
+        return downloads.mnist_full(root) if root else digits.mnist_small()
     if name == "mnist_m":
-        return downloads.mnist_m_released() if full else mnist_m.mnist_m_small(digits.mnist_small())
-    others = {
-        "uci_digits": digits.uci_digits, "syn_digits": digits.syn_digits,
-        "usps": downloads.usps, "svhn": downloads.svhn,
-    }  # fmt: skip
-    return others[name]()
+        return downloads.mnist_m_released(root) if root else mnist_m.mnist_m_small(digits.mnist_small())
+    if name in ("usps", "svhn"):
+        assert root is not None  # list_domains has no such name in the small profile
+        return downloads.usps(root) if name == "usps" else downloads.svhn(root)
+    return digits.uci_digits() if name == "uci_digits" else digits.syn_digits()

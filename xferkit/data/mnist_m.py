@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from xferkit._checks import check_generator, check_pixels, check_uint8
 from xferkit.data.split import Domain
 
 # Disjoint photographs for training and test. Licences are in book/data/digits.md.
@@ -18,6 +19,7 @@ MNIST_M_PHOTOS = {
     "train": ["astronaut.png", "coffee.png", "motorcycle_left.png", "ihc.png", "brick.png"],
     "test": ["chelsea.png", "flower.jpg", "china.jpg"],
 }
+AGAIN = "reinstall scikit-image and scikit-learn, which ship it"
 
 
 def blend_mnist_m(digits: Tensor, photos: Sequence[Tensor], generator: torch.Generator) -> Tensor:
@@ -31,13 +33,20 @@ def blend_mnist_m(digits: Tensor, photos: Sequence[Tensor], generator: torch.Gen
     Returns:
         uint8 (N, 3, H, W).
     Raises:
-        ValueError: wrong type or shape, no photograph, or one smaller than a digit.
+        TypeError: digits or a photograph that are not uint8 tensors, or no generator.
+        ValueError: another shape, no photograph, or one smaller than a digit.
     """
-    if digits.dtype != torch.uint8 or digits.ndim != 4 or digits.shape[1] != 3:
-        raise ValueError(f"digits must be uint8 (N, 3, H, W), not {digits.dtype} {tuple(digits.shape)}.")
+    check_pixels(digits, what="digits")
+    check_generator(generator)
     height, width = digits.shape[2:]
-    if not photos or any(p.dtype != torch.uint8 or p.shape[1] < height or p.shape[2] < width for p in photos):
-        raise ValueError(f"need at least one photograph, each uint8 (3, h, w) of at least {height}×{width} pixels.")
+    if len(photos) == 0:
+        raise ValueError("need at least one photograph.")
+    for photo in photos:
+        check_uint8(photo, what="photographs")
+        if photo.ndim != 3 or len(photo) != 3 or photo.shape[1] < height or photo.shape[2] < width:
+            raise ValueError(
+                f"a photograph has the shape {tuple(photo.shape)}: each must be (3, h, w), at least {height}×{width}."
+            )
     blended = torch.empty_like(digits)
     for i, digit in enumerate(digits):
         photo = photos[int(torch.randint(len(photos), (), generator=generator))]
@@ -49,7 +58,11 @@ def blend_mnist_m(digits: Tensor, photos: Sequence[Tensor], generator: torch.Gen
 
 
 def photographs(part: str) -> list[Tensor]:
-    """The photographs of one part, shrunk to a short side near 200 pixels, so that a 28-pixel crop shows structure."""
+    """The photographs of one part, shrunk to a short side near 200 pixels, so that a 28-pixel crop shows structure.
+
+    Raises:
+        OSError: a photograph is missing or damaged.
+    """
     import skimage
     import sklearn.datasets
 
@@ -58,8 +71,11 @@ def photographs(part: str) -> list[Tensor]:
     for name in MNIST_M_PHOTOS[part]:
         path = next((f / name for f in folders if (f / name).is_file()), None)
         if path is None:
-            raise OSError(f"photograph {name} is missing: reinstall scikit-image and scikit-learn, which ship it.")
-        photo = Image.open(path).convert("RGB")
+            raise OSError(f"photograph {name} is missing: {AGAIN}.")
+        try:
+            photo = Image.open(path).convert("RGB")
+        except Exception as error:  # Pillow has many kinds
+            raise OSError(f"photograph {path} is damaged ({error}): {AGAIN}.") from error
         # An integer box average gives the same bytes on every machine.
         photo = photo.reduce(max(1, min(photo.size) // 200))
         photos.append(torch.from_numpy(np.array(photo)).permute(2, 0, 1).contiguous())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import re
 import sys
@@ -82,13 +83,20 @@ def autograder_files(loaded: Loaded, secret: bytes) -> dict[str, bytes]:
     }
     folders = {f"assignment/{loaded.name}": loaded.folder, "xfergrade": PACKAGE}
     if "xferkit" in names:
-        folders["packages/xferkit"] = PACKAGE.parent / "xferkit"
+        folders["packages/xferkit"] = _folder_of("xferkit")
     for name, folder in folders.items():
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             inside = path.relative_to(folder)
             if not any(part == "__pycache__" or part.startswith(".") for part in inside.parts):
                 files[f"{name}/{inside.as_posix()}"] = path.read_bytes()
     return files
+
+
+def _folder_of(package: str) -> Path:
+    """Where a package's source lies."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def _imports(loaded: Loaded) -> set[str]:

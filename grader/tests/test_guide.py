@@ -24,7 +24,7 @@ from mutants.base import Mutant
 from xfergrade import CheckFailed, student
 from xfergrade.testing import grade_sources
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
 NAME = "01_probe_and_retrieval"
 BOX = re.compile(r"^```\{code-block\} (\w+)\n:name: ([\w-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -41,8 +41,8 @@ class Session:
         course = home / "course"
         example = shutil.copytree(ASSIGNMENT, course / "assignments" / NAME, ignore=shutil.ignore_patterns("__pyc*"))
         (example / f"{ASSIGNMENT.name}.ipynb").rename(example / f"{NAME}.ipynb")
-        (course / "tests").mkdir()
-        (course / "tests" / "coursework").symlink_to(ASSIGNMENT.parent)
+        (course / "grader" / "tests").mkdir(parents=True)
+        (course / "grader" / "tests" / "coursework").symlink_to(ASSIGNMENT.parent)
         (course / ".venv" / "bin").mkdir(parents=True)
         (course / ".venv" / "bin" / "activate").write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n')
         python = course / ".venv" / "bin" / "python"

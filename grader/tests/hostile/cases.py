@@ -584,7 +584,7 @@ def table() -> str:
     lines = [
         "# Hostile, broken and careless submissions", "",
         f"What each of {len(CASES)} submissions to the example assignment (8 points by machine) gets. `cases.py` holds them, "
-        "`tests/test_grader_class.py` grades them all in one class, and running `cases.py` writes this table.", "",
+        "`grader/tests/test_grader_class.py` grades them all in one class, and running `cases.py` writes this table.", "",
         "| submission | what it tries | points of 8 | feedback says |", "|---|---|---|---|",
     ]  # fmt: skip
     for case in CASES:

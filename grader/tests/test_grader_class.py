@@ -232,7 +232,7 @@ def test_the_same_class_gives_the_same_bytes(run: Run, folder: Path) -> None:
 
 def test_the_table_of_hostile_submissions_is_current() -> None:
     assert len(CASES) >= 40
-    assert (HERE / "README.md").read_text(encoding="utf-8") == table(), "run: python tests/hostile/cases.py"
+    assert (HERE / "README.md").read_text(encoding="utf-8") == table(), "run: python grader/tests/hostile/cases.py"
 
 
 def test_the_honest_cells_are_the_solution() -> None:

@@ -24,7 +24,7 @@ from xfergrade.notebook import RELEASE_SEED, cell_text
 from xfergrade.release import release
 from xfergrade.testing import grade_sources
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(p.parent.name for p in (ROOT / "assignments").glob("*/checks.py"))
 SECRET = b"a secret for the tests, long enough"
 each_assignment = pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,251 @@
+"""Write book/results.md from the files in results/: each script's question, its headline numbers, where they are read.
+
+python scripts/build_results.py           write the page
+python scripts/build_results.py --check   only say whether it is up to date (exit code 1 if not)
+
+Every number is computed from the single runs. What a script's header says of its result is the sentence on the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xferkit import results
+from xferkit._schema import NOT_RECORDED
+from xferkit.report import gap_closed, interval, markdown_table, mean_sd
+from xferkit.results import Results, Run
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "book" / "results.md"
+HEAD = """# Results
+
+Some comparisons take longer than a chapter may: many seeds, or many settings. For these a script in `experiments/`
+does the work once and writes a file in `results/`. The chapter reads the file with `xferkit.results`, says so, and
+runs a shorter version live beside it. Each script begins with its question, can be stopped and called again, and runs
+in seconds with `--smoke`.
+
+A figure is a mean with its 95 % bootstrap interval over the seeds, whose number stands in the column n; the test
+pictures are the same for all. The interval of three seeds lies within what the three gave: read it as their range.
+Each file holds every run with its settings, the checksum of the data, and what it was computed with. A second run on
+the same machine gives the same figures; on another, the last digits may differ, and a claim's margin allows for that.
+
+This page is made by `scripts/build_results.py` from these files.
+"""
+
+
+def share(values: np.ndarray | Sequence[float]) -> str:
+    """Shares as per cent: the mean, and the interval where there is more than one."""
+    percent = 100 * np.asarray(values, dtype=float)
+    return f"{interval(percent):.1f}" if len(percent) > 1 else f"{percent[0]:.1f}"
+
+
+# For each file one sentence, which the script's header repeats, and one table.
+
+
+def fine_tuning(found: Results) -> tuple[str, str]:
+    source = found.settings["source"]
+    unseen = [style for style in found.settings["styles"] if style != source]
+
+    def away(run: Run) -> float:
+        return float(np.mean([run["accuracy"][style] for style in unseen]))
+
+    def both(method: str) -> tuple[np.ndarray, np.ndarray]:
+        where = {"part": "main", "method": method}
+        return found.array(f"accuracy.{source}", **where), found.array(away, **where)
+
+    methods = list(dict.fromkeys(run["method"] for run in found.runs(part="main")))
+    rows = [(method, *map(share, both(method)), len(both(method)[0])) for method in methods]
+    ours, others = zip(*(both(m) for m in ("head only", "whole network", "LP-FT")), strict=True)
+    at = [mean_sd(values, percent=True) for values in (*ours, *others)]
+    sentence = (
+        f"accuracy on test emoji, mean ± deviation over {len(ours[0])} seeds: head only, whole network and LP-FT reach "
+        f"{at[0]}, {at[1]} and {at[2]} % on the designer they learned from, {at[3]}, {at[4]} and {at[5]} % on the "
+        "mean of the others."
+    )
+    caption = f"Learned from {source}: accuracy on the test emoji in per cent."
+    return sentence, markdown_table(rows, ["method", source, "mean of the other styles", "n"], caption=caption)
+
+
+def plain_vs_residual(found: Results) -> tuple[str, str]:
+    def errors(depth: int, residual: bool, lr: float) -> np.ndarray:
+        return found.array("train_error", depth=depth, residual=residual, lr=lr)
+
+    settings = sorted({(run["depth"], run["lr"]) for run in found.runs()}, key=lambda s: (s[0], -s[1]))
+    rows = [
+        (
+            depth,
+            f"{lr:g}",
+            share(errors(depth, False, lr)),
+            share(errors(depth, True, lr)),
+            len(errors(depth, True, lr)),
+        )
+        for depth, lr in settings
+    ]
+    lr, smaller = found.settings["lr"], found.settings["smaller_lr"]
+    at = [mean_sd(errors(*which), percent=True) for which in ((20, False, lr), (56, False, lr), (56, True, smaller))]
+    sentence = (
+        f"training error, mean ± deviation over {len(errors(20, False, lr))} seeds: the plain net ends at {at[0]} % "
+        f"with 20 layers and {at[1]} % with 56; with shortcuts and the smaller rate, 56 layers end at {at[2]} %."
+    )
+    header = ["layers", "learning rate", "plain", "residual", "n"]
+    return sentence, markdown_table(rows, header, caption="Error on the training set in per cent.")
+
+
+def letters_to_digits(found: Results) -> tuple[str, str]:
+    assert found.selection is not None
+
+    def accuracies(target: str, method: str, count: int) -> np.ndarray:
+        lr = found.selection["rate_chosen"][target][method]  # type: ignore[index]
+        return found.array(f"accuracy.{target}", target=target, method=method, count=count, lr=lr)
+
+    counts = found.settings["counts"]
+    rows = [
+        (target, method, *(share(accuracies(target, method, count)) for count in counts), len(found.settings["seeds"]))
+        for target, rates in found.selection["rate_chosen"].items()
+        for method in rates
+    ]
+    at = [
+        mean_sd(accuracies("mnist", method, count), percent=True)
+        for count in (min(counts), max(counts))
+        for method in ("fine-tuned", "from scratch")
+    ]
+    sentence = (
+        f"test accuracy on MNIST, mean ± deviation over {len(found.settings['seeds'])} seeds: with {min(counts)} "
+        f"labels a class {at[0]} % fine-tuned from letters and {at[1]} % from scratch, with {max(counts)} labels "
+        f"{at[2]} and {at[3]} %."
+    )
+    header = ["target", "method", *(f"{count} a class" for count in counts), "n"]
+    return sentence, markdown_table(rows, header, caption="Accuracy on the test digits in per cent.")
+
+
+def dann_mnist_m(found: Results) -> tuple[str, str]:
+    assert found.selection is not None
+    chosen = found.selection[found.settings["chosen_by"]]
+
+    def accuracies(method: str, norm: str, domain: str = "target") -> np.ndarray:
+        return found.array(f"accuracy.{domain}", method=method, norm=norm)
+
+    kinds = list(dict.fromkeys((run["method"], run["norm"]) for run in found.runs()))
+    kinds.sort(key=lambda kind: (kind[1] != chosen, kind[1]))
+    rows = [
+        (*kind, share(accuracies(*kind)), share(accuracies(*kind, "source")), len(accuracies(*kind))) for kind in kinds
+    ]
+    bounds = [accuracies(method, chosen) for method in ("source", "dann", "target")]
+    closed = [gap_closed(*map(float, triple)) for triple in zip(*bounds, strict=True)]
+    at = [mean_sd(values, percent=True) for values in (*bounds, closed)]
+    sentence = (
+        f"target test accuracy with {chosen} normalisation, mean ± deviation over {len(closed)} seeds: source only "
+        f"{at[0]} %, DANN {at[1]} %, target only {at[2]} %; DANN closes {at[3]} % of the gap."
+    )
+    header = ["method", "normalisation", "target", "source", "n"]
+    caption = f"Accuracy on the test digits in per cent; {found.settings['chosen_by']}_score chose {chosen}."
+    return sentence, markdown_table(rows, header, caption=caption)
+
+
+def pretrain_mini_resnet(found: Results) -> tuple[str, str]:
+    (run,) = found.runs()
+    sentence = f"one seed: {100 * run['val_accuracy']:.1f} % of letters in typefaces held out are recognised."
+    rows = [("training typefaces, bent, last steps", f"{100 * run['history']['accuracy'][-1]:.1f}", 1)]
+    rows += [("typefaces held out", f"{100 * run['val_accuracy']:.1f}", 1)]
+    return sentence, markdown_table(rows, ["letters in", "recognised", "n"], caption="Letters recognised, in per cent.")
+
+
+HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
+    function.__name__: function
+    for function in (fine_tuning, plain_vs_residual, pretrain_mini_resnet, letters_to_digits, dann_mnist_m)
+}
+
+
+def header_of(script: Path) -> str:
+    """A script's docstring, on one line."""
+    return " ".join((ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").split())
+
+
+def computing(found: Results, script: Path) -> str:
+    """How long it took: all sessions together where it was recorded, else as the script's header says."""
+    seconds = [run["seconds"] for run in found.runs()]
+    if None not in seconds:
+        return f"{sum(seconds) / 60:.0f} minutes of computing for {len(seconds)} runs"
+    said = re.search(r"about [^;,.]*? on one core", header_of(script))
+    runs = "1 run" if len(seconds) == 1 else f"{len(seconds)} runs"
+    return f"{runs}, whose time was not recorded" + (f" ({said[0]})" if said else "")
+
+
+def machine(environment: dict[str, str | int]) -> str:
+    """Processor, device and versions, and which of them were not recorded."""
+    device, threads = environment["device"], environment["threads"]
+    known = {"processor": environment["processor"]} | ({} if device == "cpu" else {"device": device})
+    known |= {"threads": f"{threads} thread{'' if threads == 1 else 's'}"}
+    named = {"python": "Python", "torch": "torch", "torchvision": "torchvision", "timm": "timm", "xferkit": "xferkit"}
+    known |= {key: f"{name} {environment[key]}" for key, name in named.items() if key in environment}
+    there = [str(text) for text in known.values() if NOT_RECORDED not in str(text)]
+    missing = [key for key, text in known.items() if NOT_RECORDED in str(text)]
+    text = ", ".join(there)
+    return text[0].upper() + text[1:] + (f"; {NOT_RECORDED}: {', '.join(missing)}" if missing else "")
+
+
+def readers(name: str) -> list[str]:
+    """The chapters that read a file."""
+    pattern = re.compile(rf"""["'](?:\.\./results/)?{name}(?:\.json)?["']""")
+    found = []
+    for path in sorted((ROOT / "chapters").glob("[0-9][0-9]_*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if any(c["cell_type"] == "code" and pattern.search("".join(c["source"])) for c in cells):
+            found.append(path.name)
+    return found
+
+
+def section(path: Path) -> str:
+    """What the page says of one file."""
+    found = results.load(path.stem)
+    script = ROOT / found.script
+    read_in = ", ".join(f"[](../chapters/{chapter})" for chapter in readers(path.stem)) or "no chapter"
+    facts = [
+        f"Script `{found.script}`, file `results/{path.name}`, read in {read_in}.",
+        f"{computing(found, script)}. {machine(found.environment)}.",
+    ]
+    if note := found.environment.get("carried_over"):
+        facts.append(f"Carried over: {note}.")
+    parts = [f"## {found.question}", "\\\n".join(facts)]
+    if path.stem in HEADLINES:
+        sentence, table = HEADLINES[path.stem](found)
+        parts += [f"{sentence[0].upper()}{sentence[1:]}", table]
+    return "\n\n".join(parts) + "\n"
+
+
+def build() -> str:
+    """The page's text.
+
+    Raises:
+        ValueError: a file does not follow the schema.
+    """
+    files = sorted((ROOT / "results").glob("*.json"), key=lambda path: ((readers(path.stem) or ["~"])[0], path.name))
+    return "\n".join([HEAD, *map(section, files)])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is out of date")
+    options = parser.parse_args(arguments)
+    text = build()
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
+        print("book/results.md is up to date.")
+        return 0
+    if options.check:
+        print("book/results.md is out of date: run python scripts/build_results.py")
+        return 1
+    PAGE.write_text(text, encoding="utf-8", newline="\n")
+    print("book/results.md written.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
