@@ -140,8 +140,7 @@ def _grade(options: argparse.Namespace, loaded: Loaded, secret: bytes, isolation
 def _show(options: argparse.Namespace, loaded: Loaded, secret: bytes) -> int:
     from xfergrade import gradebook
     from xfergrade.lateness import Policy, read_policy
-    from xfergrade.manual import Manual
-    from xfergrade.outputs import overview, total
+    from xfergrade.outputs import overview, total, write_outputs
     from xfergrade.records import open_journal
     from xfergrade.tables import write_text
 
@@ -153,8 +152,7 @@ def _show(options: argparse.Namespace, loaded: Loaded, secret: bytes) -> int:
         print(text, end="")
         return 0
     policy = read_policy(options.policy) if options.policy else Policy()
-    manual = Manual(loaded, options.out / "manual.csv")
-    manual.update(records)
+    manual = write_outputs(loaded, records, options.out, policy)  # the pages, too, with what was entered since
     grades = {r.student: total(loaded, r, manual, policy) for r in records}
     if options.canvas is not None:
         filled = gradebook.canvas(records, grades, options.canvas, options.column, options.out)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from xfergrade import wire
+from xfergrade.answers import Answer, Job, Stage
 from xfergrade.assignment import AssignmentError, Loaded
 from xfergrade.draws import Case, decoded, draw, encode_calls
 from xfergrade.notebook import Notebook
-from xfergrade.sandbox import Answer, Job, Sandbox, Stage
+from xfergrade.sandbox import Sandbox
 from xfergrade.spec import MISSING, Check, Limits
 from xfergrade.text import clean_text
 

@@ -17,11 +17,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from xfergrade import wire
+from xfergrade.answers import Answer, Job, Stage, answer_of, clean_error
 from xfergrade.clock import TOO_MUCH_PROCESSOR, Clock, Reader, ServerGone, cpu_seconds
 from xfergrade.spec import Limits
 from xfergrade.turns import Turns
@@ -32,44 +33,6 @@ START_SECONDS = 120
 
 class Ungraded(RuntimeError):
     """Not the submission but the machine kept it from being graded; the message says how."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one step gave.
-
-    Its status: "ok", "error" (it raised), "unsendable" (what it returned has no word in the format), "time", "ended"
-    (the process died), "size", "skipped" (no time was left), "lost" (another input of its check ended the process),
-    "missing" (nothing was handed in).
-    """
-
-    status: str
-    value: Any = None
-    error: dict[str, Any] | None = None
-    skipped: tuple[str, ...] = ()  # what of a cell was not run, in words
-    seconds: float = field(default=0, compare=False)
-
-    def with_value(self, value: Any) -> Answer:
-        """The same with another value."""
-        return replace(self, value=value)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Calls in a process of their own, with functions that the source's own cells define in place of the student's."""
-
-    calls: tuple[str, ...]
-    given: tuple[str, ...] = ()
-    cells: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Job:
-    """A submission's cells, as (grade_id, code), and the names of the calls after them, "CHECK#CASE"."""
-
-    cells: tuple[tuple[str, str], ...]
-    calls: tuple[str, ...]
-    stages: tuple[Stage, ...] = ()
 
 
 def sealed_file(data: bytes) -> int:
@@ -234,14 +197,14 @@ class Sandbox:
                 message, blob = reader.frame()
                 if message.get("step") != step:
                     raise wire.WireError("what came out of the sandbox is not in the agreed order")
-                yield step, _answer(message, blob, clock.step_seconds())
+                yield step, answer_of(message, blob, clock.step_seconds())
                 continue
             except TimeoutError:
                 answer = Answer("time")
             except EOFError:
                 answer = Answer("ended", value=clock.how_it_ended())
             except wire.WireError as error:
-                answer = Answer("size", error=_clean_error({"message": str(error)}))
+                answer = Answer("size", error=clean_error({"message": str(error)}))
             yield step, answer
             return
 
@@ -317,29 +280,6 @@ def _remove_folder(folder: str, lifeline: socket.socket) -> None:
         while lifeline.recv(64):
             pass
     subprocess.run(["/bin/rm", "-rf", "--", folder], stderr=subprocess.DEVNULL)
-
-
-def _answer(message: dict[str, Any], blob: bytes, seconds: float) -> Answer:
-    """A step's frame as an answer. Its fields say what kind it is; no text in it does.
-
-    Raises:
-        WireError: not in the agreed format.
-    """
-    if "unsendable" in message:
-        return Answer("unsendable", error=_clean_error({"message": message["unsendable"]}))
-    if message.get("error") is not None:
-        return Answer("error", error=_clean_error(message["error"]))
-    skipped = message.get("skipped")
-    said = tuple(str(what)[:200] for what in skipped[:10]) if isinstance(skipped, list) else ()
-    return Answer("ok", wire.decode(message.get("value"), blob), skipped=said, seconds=seconds)
-
-
-def _clean_error(error: Any) -> dict[str, Any]:
-    """An exception's description as the untrusted side gave it, cut to size and to the types we expect."""
-    fields = error if isinstance(error, dict) else {}
-    text = {k: str(fields.get(k, ""))[:601] for k in ("type", "message", "cell")}
-    line = fields.get("line")
-    return {**text, "line": line if type(line) is int and 0 <= line < 10**6 else 0}
 
 
 def _user_ids() -> tuple[int, int]:

@@ -58,14 +58,15 @@ def visible_folders(modules: Sequence[str]) -> list[Path]:
 def links_on_the_way(path: Path) -> dict[Path, str]:
     """Each symbolic link that is followed on the way to a path, and what it holds."""
     links: dict[Path, str] = {}
-    here, waiting = Path("/"), list(reversed(path.absolute().parts[1:]))
-    while waiting and len(links) < 40:
+    here, waiting, followed = Path("/"), list(reversed(path.absolute().parts[1:])), 0
+    while waiting and followed < 40:  # as the kernel does; links may lead in a circle
         part = waiting.pop()
         step = here.parent if part == ".." else here / part
         if not step.is_symlink():
             here = step
             continue
         links[step] = os.readlink(step)
+        followed += 1
         target = Path(links[step])
         here = Path("/") if target.is_absolute() else here
         waiting += reversed(target.parts[1:] if target.is_absolute() else target.parts)
