@@ -311,8 +311,8 @@ assignment = Assignment(
         Check(
             "probe.features", part="lp_ft_test", points=2, call="drivers.probed_features", inputs=draw_probe_data,
             compare=Equal(),
-            hint="The probe trains the head alone: no weight and no buffer of the encoder changes, and its parameters are "
-            "as free to learn afterwards as before.",
+            hint="The probe trains the head alone: no weight and no buffer of the encoder changes, and its parameters "
+            "are as free to learn afterwards as before.",
         ),
         Check(
             "tune.steps", part="lp_ft_test", points=3, call="drivers.tuned", inputs=draw_tuning,
