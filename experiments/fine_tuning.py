@@ -1,5 +1,5 @@
 """Seven ways to give an ImageNet network a new task: what do they reach on the designer they were tuned for, and on
-four that they never saw?
+four they never saw?
 
     python experiments/fine_tuning.py             about an hour and a half on one core
     python experiments/fine_tuning.py --smoke     seconds; keeps nothing
@@ -244,12 +244,12 @@ def as_letters(classes: Tensor) -> str:
     return "".join(chr(ord("a") + c) for c in classes.tolist())
 
 
-def accuracy(said: str, y: Tensor) -> float:
+def share_right(said: str, y: Tensor) -> float:
     return round(float(sum(a == b for a, b in zip(said, as_letters(y), strict=True)) / len(y)), 5)
 
 
 DEPENDS = (
-    METHODS, whole, labelled, moved, untuned, as_letters, xk.few_labels, xk.fit, xk.predict,
+    METHODS, whole, whole_bn_held, labelled, moved, untuned, as_letters, xk.few_labels, xk.fit, xk.predict,
     xk.evaluate, xk.tuning.finetune, xk.tuning.gradual_unfreeze, xk.tuning.linear_probe, xk.tuning.fit_logistic,
     xk.tuning.param_groups, xk.tuning.freeze, xk.tuning.unfreeze, xk.tuning.hold_statistics, xk.metrics.linear_cka,
     LAYER_DECAY, LAST_BLOCKS, SHARE,
@@ -288,7 +288,7 @@ def main(arguments: list[str] | None = None) -> None:
     # Everything is settled: now, and only now, the test labels.
     test: dict[str, dict[str, list[float]]] = {style: {} for style in plan.styles}
     for job, record in zip(jobs, records, strict=True):
-        right = {style: accuracy(said, domains[style].test.y) for style, said in record["predictions"].items()}
+        right = {style: share_right(said, domains[style].test.y) for style, said in record["predictions"].items()}
         lab.note(job, accuracy=right)
         for style in plan.styles:
             test[style].setdefault(job.group, []).append(right[style])

@@ -117,8 +117,8 @@ class Lab:
         path = self.kept / f"{self.key(job)}.draft"
         try:
             return torch.load(path, weights_only=True) if path.is_file() else None
-        except Exception as error:  # torch names a damaged file in many ways
-            warnings.warn(f"{path} is damaged ({error}): this job starts anew.", stacklevel=2)
+        except Exception as error:  # torch names a damaged file in many ways, and at length
+            warnings.warn(f"{path} is damaged ({type(error).__name__}): this job starts anew.", stacklevel=2)
             return None
 
     def publish(
@@ -128,15 +128,21 @@ class Lab:
         settings: Mapping[str, Any],
         selection: Mapping[str, Any] | None = None,
         test: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str | int] | None = None,
     ) -> Path:
-        """Write the results file from the jobs of this call, and say how long they took, all sessions together."""
+        """Write the results file from the jobs of this call, and say how long they took, all sessions together.
+
+        Args:
+            environment: what else the figures depend on, beside what every file names.
+        """
         together: dict[str, Any] = {}
         for field in dict.fromkeys(f for found in self._environments for f in found):
             values = list(dict.fromkeys(found.get(field, NOT_RECORDED) for found in self._environments))
             together[field] = values[0] if len(values) == 1 else " and ".join(map(str, values))
+        together |= dict(environment or {}) | {"code_sha256": self.code}
         record = {
             "question": question, "script": f"experiments/{self.script.name}", "settings": settings,
-            "data_sha256": self.data_sha256, "environment": together | {"code_sha256": self.code},
+            "data_sha256": self.data_sha256, "environment": together,
             "runs": list(self.records.values()), "selection": selection, "test": test,
         }  # fmt: skip
         save(record, self.out)

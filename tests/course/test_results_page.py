@@ -1,0 +1,190 @@
+"""The files in results/: aggregates follow from runs, settings and pictures are today's, page and headers say so."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xferkit as xk
+from scripts import build_results
+from xferkit import results
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "results").glob("*.json"))
+sys.path.insert(0, str(ROOT / "experiments"))
+
+
+def script(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+def test_page_is_up_to_date() -> None:
+    assert build_results.main(["--check"]) == 0
+
+
+def test_page_notices_a_changed_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ROOT / "results" / "plain_vs_residual.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["runs"][0]["result"]["train_error"] += 0.01
+    (tmp_path / path.name).write_text(json.dumps(record))
+    monkeypatch.setenv("XFERKIT_RESULTS", str(tmp_path))
+    changed = build_results.section(path)
+    monkeypatch.delenv("XFERKIT_RESULTS")
+    assert changed != build_results.section(path)
+    page = build_results.PAGE.read_text(encoding="utf-8")
+    assert changed not in page and build_results.section(path) in page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_follows_the_schema_and_is_read(name: str) -> None:
+    found = results.load(name)
+    assert (ROOT / found.script).is_file() and Path(found.script).stem == name.removesuffix("_released")
+    assert name in build_results.HEADLINES, f"scripts/build_results.py has no headline for {name}"
+    assert "not recorded" not in str(found.environment["threads"]) or "carried_over" in found.environment
+
+
+@pytest.mark.parametrize("name", sorted(build_results.HEADLINES))
+def test_header_repeats_the_headline(name: str) -> None:
+    found = results.load(name)
+    sentence = " ".join(build_results.HEADLINES[name](found)[0].split())
+    assert f"Result: {sentence}" in build_results.header_of(ROOT / found.script)
+    assert found.question == script(name).QUESTION
+
+
+# --------------------------------------------------------------------------------- aggregates follow from the runs
+
+
+def by_group(runs: list[dict[str, Any]], label: Any, field: str = "accuracy") -> dict[str, dict[str, list[float]]]:
+    """Domain ↦ group ↦ accuracies in the order of seeds."""
+    test: dict[str, dict[str, list[float]]] = {}
+    for run in sorted(runs, key=lambda run: run["seed"]):
+        for domain, value in run.get(field, {}).items():
+            test.setdefault(domain, {}).setdefault(label(run), []).append(value)
+    return test
+
+
+def test_fine_tuning_aggregates() -> None:
+    found = results.load("fine_tuning")
+    reported = [run for run in found.runs() if run["part"] != "tune"]
+    assert found.test == by_group(reported, lambda r: f"{r['part']}/{r['method']}/{r['source']}/{r['labels'] or 'all'}")
+    assert all(set(run["accuracy"]) == set(found.settings["styles"]) for run in reported)
+    home = script("fine_tuning")
+    assert found.selection is not None
+    chosen = {method: home.choose(found.runs(part="tune", method=method)) for method in home.TUNED}
+    assert found.selection["chosen"] == chosen | {"scratch, longer": chosen["scratch"]}
+    labels = {s: xk.load_domain(f"emoji_{s}", image_size=8).test.y for s in found.settings["styles"]}
+    for run in reported:
+        assert run["accuracy"] == {s: home.share_right(said, labels[s]) for s, said in run["predictions"].items()}
+    # What is planned is there, neither more nor less, with the settings chosen.
+    plan = home.Plan()
+    jobs = [job for method in home.TUNED for job in plan.tuning(method, chosen["head only"])]
+    jobs += plan.reported(found.selection["chosen"])
+    assert same_jobs(found, jobs)
+
+
+def test_dann_aggregates() -> None:
+    found = results.load("dann_mnist_m")
+    home, plan = script("dann_mnist_m"), script("dann_mnist_m").Plan()
+    assert found.selection == home.choose(found.runs(), plan.seeds) and found.test is not None
+    test = by_group(found.runs(), lambda run: f"{run['method']}/{run['norm']}")
+    adapted = by_group(
+        found.runs(), lambda r: f"{r['method']}/{r['norm']}+target_statistics", "accuracy_with_target_statistics"
+    )
+    assert found.test == {domain: test[domain] | adapted[domain] for domain in ("target", "source")}
+    chosen = found.selection[plan.chosen_by]
+    assert same_jobs(found, [*plan.before_the_choice(), *plan.after_the_choice(chosen)])
+
+
+def test_letters_to_digits_aggregates() -> None:
+    found = results.load("letters_to_digits")
+    plan, methods = script("letters_to_digits").Plan(), script("letters_to_digits").TRAINED
+    assert found.selection is not None and found.test == by_group(
+        found.runs(), lambda run: f"{run['method']}|{run['count']}"
+    )
+    jobs = []
+    for target, tried in found.selection["validation_of_rates"].items():
+        for method in methods:
+            at = {"target": target, "method": method, "count": plan.rate_count, "seed": plan.rate_seed}
+            runs = found.runs(**at)
+            assert tried[method] == {str(r["lr"]): r["val_accuracy"] for r in runs if "val_accuracy" in r}
+            best = max(tried[method], key=tried[method].get)
+            assert found.selection["rate_chosen"][target][method] == float(best)
+            jobs += [plan.job(target, method, plan.rate_count, plan.rate_seed, lr) for lr in plan.rates]
+        jobs += [
+            plan.job(target, method, count, seed, lr)
+            for count in plan.counts
+            for method, lr in found.selection["rate_chosen"][target].items()
+            for seed in plan.seeds
+        ]
+    assert same_jobs(found, jobs)
+
+
+def test_plain_vs_residual_is_whole() -> None:
+    found = results.load("plain_vs_residual")
+    plan = script("plain_vs_residual").Plan()
+    assert same_jobs(found, plan.jobs())
+    points = -(-plan.steps // found.settings["every"])
+    assert {len(run["loss"]) for run in found.runs()} == {points}
+    assert len({run["parameters"] for run in found.runs(depth=20)}) == 1  # shortcuts have no parameters
+
+
+def test_pretrained_checkpoint_is_the_one_in_the_package() -> None:
+    (run,) = results.load("pretrain_mini_resnet").runs()
+    assert (xk.models.resnet.ASSETS / f"{xk.models.resnet.MINI_RESNET_FILE}.sha256").read_text().split()[0] == run[
+        "sha256"
+    ]
+
+
+def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
+    """Exactly these jobs are in the file."""
+    fields = list(jobs[0].__dataclass_fields__)
+    wanted = [tuple(getattr(job, field) for field in fields) for job in dict.fromkeys(jobs)]
+    there = [tuple(run[field] for field in fields) for run in found.runs()]
+    return sorted(wanted, key=repr) == sorted(there, key=repr)
+
+
+# ------------------------------------------------------------------------------- settings and pictures are today's
+
+
+@pytest.mark.parametrize("name", ["fine_tuning", "letters_to_digits", "plain_vs_residual", "pretrain_mini_resnet"])
+def test_settings_are_those_of_the_script(name: str) -> None:
+    home = script(name)
+    assert results.load(name).settings == json.loads(json.dumps(home.settings(home.Plan())))
+
+
+def test_settings_of_dann_are_those_of_the_script() -> None:
+    home = script("dann_mnist_m")
+    data = {"source": xk.load_domain("mnist"), "target": xk.load_domain("mnist_m")}
+    wanted = home.settings(home.Plan(), data, "small profile")
+    assert results.load("dann_mnist_m").settings == json.loads(json.dumps(wanted))
+
+
+def test_pictures_are_those_that_the_results_were_made_with() -> None:
+    """Where this fails, the data have changed since: the script has to run again (for letters, drawing takes long)."""
+    fingerprint = importlib.import_module("provenance").fingerprint
+    plan = script("fine_tuning").Plan()
+    emoji = {s: xk.load_domain(f"emoji_{s}", image_size=plan.image_size) for s in plan.styles}
+    mnist, letters = xk.load_domain("mnist"), xk.models.mini_resnet(pretrained=True).features
+    size = script("plain_vs_residual").Plan().image_size
+    data = {
+        "fine_tuning": emoji | {"network": xk.backbone()},
+        "letters_to_digits": {"mnist": mnist, "syn_digits": xk.load_domain("syn_digits"), "letters": letters},
+        "plain_vs_residual": {"mnist": xk.load_domain("mnist", image_size=size)},
+        "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},
+    }
+    changed = [name for name, parts in data.items() if fingerprint(parts) != results.load(name).data_sha256]
+    assert changed == []
+
+
+def test_figures_of_the_page_are_shares_of_a_hundred() -> None:
+    text = build_results.PAGE.read_text(encoding="utf-8")
+    cells = re.findall(r"(\d+\.\d) \[(\d+\.\d), (\d+\.\d)\]", text)
+    assert len(cells) > 50
+    assert all(0 <= low <= mean <= high <= 100 for mean, low, high in np.array(cells, float))
