@@ -19,7 +19,7 @@ NBVAL      := --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 BOOK_FLAGS ?= -W -n --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lab run lint lock clean
+.PHONY: help setup book test site links weigh lab run lint lock clean
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -39,6 +39,15 @@ $(BUILT): $(READY) $(SOURCES)
 
 test: $(READY)  ## run the unit tests and every chapter
 	$(BIN)/python -m pytest tests grader/tests chapters $(NBVAL) -n $(WORKERS) --dist loadfile
+
+site: $(READY)  ## look at the built book in a browser (needs Chromium)
+	XFERKIT_SITE_TESTS=require $(BIN)/python -m pytest tests/site
+
+links: $(BUILT)  ## list the addresses outside the book (CHECK=--check asks each)
+	$(BIN)/python scripts/external_links.py $(BOOK) $(CHECK)
+
+weigh: $(BUILT)  ## weigh the built pages and time their first words (needs Chromium)
+	$(BIN)/python scripts/weigh_book.py $(BOOK)
 
 lab: $(READY)  ## open JupyterLab in the chapters
 	$(BIN)/jupyter lab --notebook-dir=. chapters

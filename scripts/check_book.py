@@ -1,4 +1,5 @@
-"""Check the built pages: nothing is loaded from outside, pictures have words, tables are tables, inner links lead on.
+"""Check the built pages: nothing is loaded from outside, pictures have words, tables are tables, every inner link and
+anchor leads on, every page has a title and a language.
 
     python scripts/check_book.py _build/html
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -35,18 +37,39 @@ def check_css(text: str, where: str) -> list[str]:
     return [f"{where}: style loads {address}" for address in found if is_external(address)]
 
 
-def check_page(page: Path, root: Path) -> list[str]:
+class Anchors:
+    """The places of each page that a link can lead to; each page is read once."""
+
+    PLACE = re.compile(r"""<[a-zA-Z][^<>]*?\s(?:id|name)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+
+    def __init__(self) -> None:
+        self._known: dict[Path, set[str]] = {}
+
+    def of(self, page: Path) -> set[str]:
+        page = page.resolve()
+        if page not in self._known:
+            text = page.read_text(encoding="utf-8")
+            self._known[page] = {unescape(first or second) for first, second in self.PLACE.findall(text)}
+        return self._known[page]
+
+
+def check_page(page: Path, root: Path, anchors: Anchors | None = None) -> list[str]:
     """What is wrong with one page."""
+    anchors = anchors or Anchors()
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     where = page.relative_to(root).as_posix()
     problems: list[str] = []
+    if soup.title is None or not soup.title.get_text().strip():
+        problems.append(f"{where}: no title")
+    if soup.html is None or not soup.html.get("lang"):
+        problems.append(f"{where}: does not say its language")
     for tag in soup.find_all(True):
         problems += [f"{where}: {problem}" for problem in _check_tag(tag)]
         problems += check_css(str(tag.get("style") or ""), where)
         if tag.name == "style":
             problems += check_css(tag.get_text(), where)
         if tag.name in ("a", "link", "img", "script"):
-            problems += _check_inner_link(str(tag.get("href") or tag.get("src") or ""), page, root)
+            problems += _check_inner_link(str(tag.get("href") or tag.get("src") or ""), page, root, anchors)
     return problems
 
 
@@ -73,12 +96,20 @@ def _check_tag(tag: Tag) -> list[str]:
     return problems
 
 
-def _check_inner_link(address: str, page: Path, root: Path) -> list[str]:
+def _check_inner_link(address: str, page: Path, root: Path, anchors: Anchors) -> list[str]:
     parts = urlsplit(address)
-    if not parts.path or parts.scheme or parts.netloc:
+    if parts.scheme or parts.netloc:
         return []
-    target = root / unquote(parts.path).lstrip("/") if parts.path.startswith("/") else page.parent / unquote(parts.path)
-    return [] if target.exists() else [f"{page.relative_to(root).as_posix()}: dead link to {address}"]
+    where = page.relative_to(root).as_posix()
+    path = unquote(parts.path)
+    target = page if not path else root / path.lstrip("/") if path.startswith("/") else page.parent / path
+    if not target.exists():
+        return [f"{where}: dead link to {address}"]
+    fragment = unquote(parts.fragment)
+    # A browser knows #top; a part of a drawing or a script is theirs to know.
+    if fragment in ("", "top") or target.suffix != ".html" or fragment in anchors.of(target):
+        return []
+    return [f"{where}: no such place: {address}"]
 
 
 def pages_of(root: Path) -> list[Path]:
@@ -95,7 +126,8 @@ def check(root: Path) -> list[str]:
     pages = pages_of(root)
     if not pages:
         raise FileNotFoundError(f"{root} holds no page: build the book first (make book).")
-    problems = [problem for page in pages for problem in check_page(page, root)]
+    anchors = Anchors()
+    problems = [problem for page in pages for problem in check_page(page, root, anchors)]
     for sheet in sorted(root.rglob("*.css")):
         problems += check_css(sheet.read_text(encoding="utf-8"), sheet.relative_to(root).as_posix())
     return list(dict.fromkeys(problems))

@@ -179,8 +179,6 @@ def setup(seed: int = 0) -> Session:
         TypeError: the seed is no whole number.
         RuntimeError: the device asked for is not on this machine.
     """
-    from xferkit import __version__
-
     # cuBLAS reads this once, when the first handle is made; without it matrix products vary from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     chosen = device()
@@ -189,11 +187,11 @@ def setup(seed: int = 0) -> Session:
     seed_everything(seed)
     _keep_freed_memory()
     if "matplotlib.pyplot" in sys.modules:
-        from xferkit.plots import style
+        from xferkit._style import use_style  # matplotlib, which a session without figures need not load
 
-        getattr(style, "use_style", lambda: None)()
+        use_style()
     versions = {
-        "xferkit": __version__,
+        "xferkit": version("xferkit"),
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
         "python": platform.python_version(),
@@ -203,7 +201,7 @@ def setup(seed: int = 0) -> Session:
     if chosen.type == "mps":
         warnings.warn("The mps device has not been tried with this course; please tell us how it went.", stacklevel=2)
     _say(
-        f"xferkit {__version__} · torch {versions['torch']} · {chosen.type} ({where}{untried}) · "
+        f"xferkit {versions['xferkit']} · torch {versions['torch']} · {chosen.type} ({where}{untried}) · "
         f"profile {profile()} · seed {seed}"
     )
     return Session(int(seed), chosen, profile(), versions)

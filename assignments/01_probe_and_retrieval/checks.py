@@ -9,6 +9,7 @@ import numpy as np
 from xfergrade import Accuracy, Assignment, Check, Close, Equal, Inputs, Limits
 
 NEAR = Close(rtol=1e-4, atol=1e-5)
+BEFORE_FIT = ("log_softmax", "probe_loss", "probe_gradient")
 SOLVED = Close(rtol=0, atol=1e-3)  # probabilities at the end of training
 
 
@@ -152,6 +153,13 @@ def draw_accuracies(rng: np.random.Generator) -> tuple:
     return rng.uniform(0.2, 0.9, (5, int(rng.integers(3, 6)))), penalties
 
 
+def mean_decides(accuracies: np.ndarray, penalties: list[float]) -> bool:
+    """The best mean, the best single fold, the best worst fold, the first and the largest are not all the same."""
+    best = accuracies.mean(axis=1).argmax()
+    others = (accuracies.max(axis=1).argmax(), accuracies.min(axis=1).argmax(), 0, int(np.argmax(penalties)))
+    return best not in others
+
+
 def draw_tied_accuracies(rng: np.random.Generator) -> tuple:
     """Three of five penalties share the best mean, up to a last digit that speaks against the right one."""
     penalties = np.array([0.001, 0.01, 0.1, 1.0, 10.0])
@@ -289,18 +297,21 @@ assignment = Assignment(
         Check(
             "probe_loss.data", part="probe_loss_test", points=3, call="probe_loss", inputs=draw_without_penalty,
             compare=NEAR, visible=True,
+            given=("log_softmax",),
             hint="With l2 = 0 the loss is minus the mean, over the N rows, of the log-probability of the row's own "
             "class. Usual causes: the sum instead of the mean; the mean over all N·C entries; a missing bias.",
         ),
         Check(
             "probe_loss.penalty", part="probe_loss_test", points=3, call="probe_loss", inputs=draw_with_penalty,
             compare=NEAR,
+            given=("log_softmax",),
             hint="The penalty is l2 / 2 times the sum of the squared weights: it is not averaged over anything, and "
             "the bias is not part of it.",
         ),
         Check(
             "probe_gradient.data", part="probe_gradient_test", points=4, call="probe_gradient",
             inputs=draw_without_penalty, compare=NEAR, visible=True,
+            given=("log_softmax", "probe_loss"),
             hint="The answer is a pair of shapes (C, D) and (C,). Each row contributes (p − one-hot), an array (N, C), "
             "divided by N. Usual causes: the division by N is missing; the one-hot labels are not subtracted; the "
             "matrix product is the wrong way round. Compare with finite differences of your probe_loss.",
@@ -308,11 +319,13 @@ assignment = Assignment(
         Check(
             "probe_gradient.penalty", part="probe_gradient_test", points=3, call="probe_gradient",
             inputs=draw_with_penalty, compare=NEAR,
+            given=("log_softmax", "probe_loss"),
             hint="The penalty adds l2 · W to the gradient of the weights, and nothing to that of the bias.",
         ),
         Check(
             "fit_probe.probabilities", part="fit_probe_test", points=3, call="drivers.probabilities",
             inputs=draw_ordinary_training, compare=SOLVED, visible=True,
+            given=BEFORE_FIT,
             hint="The class probabilities of new rows, shape (M, C), must agree with those at the minimum to within "
             "0.001. Usual causes: too few steps, or steps so long that the loss does not fall; print the largest "
             "entry of the gradient where you stop.",
@@ -320,12 +333,14 @@ assignment = Assignment(
         Check(
             "fit_probe.weak_penalty", part="fit_probe_test", points=3, call="drivers.probabilities",
             inputs=draw_weak_penalty, compare=SOLVED, cases=2,
+            given=BEFORE_FIT,
             hint="With a weak penalty the minimum lies far from zero: go on until the gradient is nearly zero, however "
             "many steps that takes.",
         ),
         Check(
             "fit_probe.rare_class", part="fit_probe_test", points=2, call="drivers.probabilities",
             inputs=draw_rare_class, compare=SOLVED, cases=2,
+            given=BEFORE_FIT,
             hint="Where classes are of unlike size, the bias carries how frequent each is. It has to be trained, and "
             "without penalty.",
         ),
@@ -338,6 +353,7 @@ assignment = Assignment(
         Check(
             "catalogue.accuracy", part="catalogue_test", points=3, call="catalogue", inputs=draw_archive,
             compare=Accuracy(at_least=0.8), cases=2,
+            given=("standardise", "fit_probe", "probe_gradient", "log_softmax"),
             hint="Standardise both sets by z_fit, fit on (z_fit, y_fit), predict the standardised z_new. The features "
             "come in very unlike units, and the new rows need not show all classes.",
         ),
@@ -371,6 +387,7 @@ assignment = Assignment(
         Check(
             "choose_penalty.best", part="choose_penalty_test", points=2, call="choose_penalty", inputs=draw_accuracies,
             compare=Close(rtol=1e-9, atol=0), visible=True,
+            tells=mean_decides,
             hint="One float out of penalties: the one whose row of accuracies has the highest mean. Usual causes: its "
             "position instead of its value; the mean over axis 0; the best single fold.",
         ),

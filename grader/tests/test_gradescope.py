@@ -14,12 +14,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import others
 import pytest
 from hostile.cases import ASSIGNMENT, FULL, HALF, MEANS, text
 from isolation import REASON
 
-from xfergrade import gradescope, sandbox
-from xfergrade.checks import draw, load_assignment
+from xfergrade import gradescope, walls
+from xfergrade.assignment import load_assignment
 from xfergrade.release import release
 
 NAME = ASSIGNMENT.name
@@ -75,13 +76,14 @@ def place(released: Path) -> Iterator[Path]:
 
 def python_for_others(place: Path) -> Path | None:
     """An environment that every user may read (the image's own is), or None."""
-    if sandbox.why_not_isolated("user") is None:
+    if walls.why_not_isolated("user") is None:
         return Path(sys.prefix)
-    system, version = "/usr/bin/python3", "import sys; print(sys.version_info[:2])"
-    found = subprocess.run([system, "-c", version], capture_output=True, text=True).stdout.strip()
-    if os.geteuid() != 0 or found != str(sys.version_info[:2]):
+    system = others.python()
+    if os.geteuid() != 0 or isinstance(system, str):
         return None
     packages = next(p for p in sys.path if p.endswith("site-packages"))
+    if not others.open_to_all(Path(packages)):
+        return None
     wrapper = place.parent / "env" / "bin" / "python"
     wrapper.parent.mkdir(parents=True, exist_ok=True)
     wrapper.write_text(f'#!/bin/sh\nexport PYTHONPATH="$PYTHONPATH:{packages}"\nexec {system} "$@"\n')
@@ -172,7 +174,7 @@ def test_without_a_wall_nothing_is_graded(place: Path, monkeypatch: pytest.Monke
 
     def refuse(modules: object, limits: object, isolation: str) -> None:
         tried.append(isolation)
-        raise sandbox.IsolationError("not here")
+        raise walls.IsolationError("not here")
 
     monkeypatch.setattr(gradescope, "Sandbox", refuse)
     monkeypatch.setattr(sys, "argv", ["-c", str(place)])
@@ -186,11 +188,8 @@ def test_without_a_wall_nothing_is_graded(place: Path, monkeypatch: pytest.Monke
 
 def test_where_the_grader_fails_there_is_no_grade(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
-        def __init__(self, loaded: object, *_: object) -> None:
+        def __init__(self, *_: object) -> None:
             self.loaded = load_assignment(ASSIGNMENT)
-            self.cases = draw(self.loaded, SECRET)
-            self.names = [case.name for cases in self.cases.values() for case in cases]
-            self.expected = dict.fromkeys(self.names)
 
         def grade(self, notebook: object) -> None:
             raise RuntimeError("a fault of the grader's own")
@@ -204,7 +203,7 @@ def test_where_the_grader_fails_there_is_no_grade(place: Path, monkeypatch: pyte
 def test_a_user_id_alone_is_no_wall_before_open_files(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run(["chmod", "-R", "go=rX", place], check=True)
     (place / "source" / "secret.key").chmod(0o600)
-    monkeypatch.setattr(gradescope, "Sandbox", lambda *_: (_ for _ in ()).throw(sandbox.IsolationError("not here")))
+    monkeypatch.setattr(gradescope, "Sandbox", lambda *_: (_ for _ in ()).throw(walls.IsolationError("not here")))
     with pytest.raises(ValueError, match="other users can read"):
         gradescope.grade_submission(place)
 
@@ -222,10 +221,12 @@ def test_the_zip_is_the_same_every_time_and_holds_what_it_should(released: Path,
         names = set(archive.namelist())
         modes = {n: archive.getinfo(n).external_attr >> 16 for n in ("setup.sh", "run_autograder")}
         lines = archive.read("requirements.txt").decode().splitlines()
-    assert {"setup.sh", "run_autograder", f"assignment/{NAME}/checks.py", "xfergrade/sandbox.py"} <= names
+    scripts = {"setup.sh", "run_autograder", "failed.json", "settings.json"}
+    assert scripts | {f"assignment/{NAME}/checks.py", "xfergrade/sandbox.py"} <= names
     assert not [n for n in names if "pycache" in n or "hidden" in n or n.startswith("packages/")]
     assert set(modes.values()) == {0o755}
-    assert {line.partition("==")[0] for line in lines} == {"numpy", "torch", "tqdm"}
+    wanted = {"numpy", "torch", "tqdm", "jinja2", "pyyaml", "ipython"}
+    assert {line.partition("==")[0].lower() for line in lines} == wanted
     assert not [line for line in lines if "+" in line]
     for script in ("setup.sh", "run_autograder"):
         with zipfile.ZipFile(again) as archive:

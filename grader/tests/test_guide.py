@@ -106,11 +106,11 @@ def test_the_class_of_three_is_graded(session: Session) -> None:
     grades = rows(session.teaching / "graded" / "grades.csv")
     # Jane has a point by hand for her one answer, of two; Joe's late version has all that a machine gives.
     assert {s: (r["points"], r["open_points"]) for s, r in grades.items()} == {
-        "jane": (str(FULL + 1), "0"), "joe": (str(FULL), "2"), "zoe": ("0", "2"),
+        "jane": (str(FULL + 1), "0"), "joe": (str(FULL), "2"), "zoe": ("0", "0"),
     }  # fmt: skip
     assert "not valid JSON" in grades["zoe"]["notes"]
     journal = (session.teaching / "graded" / "journal.jsonl").read_text(encoding="utf-8").splitlines()
-    graded = [json.loads(line)["student"] for line in journal[1:]]
+    graded = [json.loads(line)["student"] for line in journal if '"student"' in line]
     assert sorted(graded) == ["jane", "joe", "joe", "zoe"], "only the late version was graded again"
     for student_row in grades.values():
         assert (session.teaching / "graded" / "feedback" / student_row["feedback"]).is_file()

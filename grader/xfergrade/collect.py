@@ -1,69 +1,86 @@
-"""From a folder as a learning platform hands it out to one notebook for each student.
+"""From a folder as a learning platform hands it out to the files of each student.
 
-Nothing is unpacked to disk, no link is followed, every read has a limit. Known forms: Canvas
-(`doejane_LATE_123_456_hw-2.ipynb`), Moodle (`Jane Doe_123_assignsubmission_file_/hw.ipynb`), Gradescope
-(`submission_123/hw.ipynb`), nbgrader and plain folders (`jane/…/hw.ipynb`), plain files (`jane.ipynb`), each as a
-notebook or a zip of one.
+Nothing is unpacked to disk and no link is followed. Known forms: Canvas (`doejane_LATE_123_456_hw-2.ipynb`), Moodle
+(`Jane Doe_123_assignsubmission_file_/hw.ipynb`), Gradescope (`submission_123/hw.ipynb`), nbgrader and plain folders
+(`jane/…/hw.ipynb`), plain files (`jane.ipynb`), each as a notebook or a zip of one.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import re
-import stat
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from xfergrade.compare import clean_text
-from xfergrade.notebook import MAX_NOTEBOOK, Notebook, NotebookError, read_notebook
+from xfergrade.lateness import GRADESCOPE, NBGRADER, gradescope_times, nbgrader_time
 
-MAX_ZIP, MAX_ENTRIES, MAX_FILES, MAX_DEPTH, MAX_NOTES = 100_000_000, 1_000, 50, 30, 40
-MAX_UNPACKED = 60_000_000  # of notebooks, for all files of a student together
+MAX_DEPTH = 30
 _CANVAS = re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<user>\d+)_\d+_(?P<rest>.+)")
-_MOODLE = re.compile(r"(?P<student>.+?_\d+)_assignsubmission_file")
+_MOODLE = re.compile(r"(?P<student>.+?_\d+)_assignsubmission_(?:file|onlinetext)")
+_GRADESCOPE = re.compile(r"submission_\d+")
+_WRAPPER = re.compile(r"assignment_\d+(_export)?|submissions?|submitted|exports?|downloads?", re.IGNORECASE)
 _ATTEMPT = re.compile(r"(?:-(\d{1,4})| \((\d{1,4})\))$")
-_LEFTOVERS = {"__MACOSX", ".git", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "submission_metadata.yml"}
+LEFTOVERS = {"__MACOSX", ".git", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", GRADESCOPE, NBGRADER}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a student handed in."""
+
+    path: Path
+    attempt: int = 0
+    late: bool = False
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The files of one student, before any of them is read."""
+    """The files of one student, before any of them is read.
+
+    `origin` is the platform's own name for what was handed in, the first part of the path; `submitted` when it came, as
+    far as the platform says.
+    """
 
     student: str
-    files: tuple[tuple[Path, int, bool], ...]  # path, attempt, late
+    files: tuple[File, ...]
+    origin: str = ""
+    submitted: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Submission:
-    """What of an upload is graded: a notebook or none, and what the student and the grader should know."""
-
-    student: str
-    notebook: Notebook | None
-    late: bool
-    digest: str  # of everything in the upload
-    notes: tuple[str, ...]
-
-
-def find_uploads(root: Path) -> list[Upload]:
+def find_uploads(root: Path, assignment: str = "") -> list[Upload]:
     """Every student's files below `root`, students sorted by name.
 
+    Args:
+        assignment: its name; a folder that is called so is no student.
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder. Unpack the platform's download and give its folder.")
-    root = _inner_folder(root)
-    students: dict[str, list[tuple[Path, int, bool]]] = {}
+    times: dict[str, datetime] = gradescope_times(root / GRADESCOPE)
+    while (inner := _wrapped(root, assignment)) is not None:
+        root = inner
+        times |= gradescope_times(root / GRADESCOPE)
+    students: dict[str, list[File]] = {}
+    origins: dict[str, str] = {}
     for path in _files_below(root):
-        student, attempt, late = _identify(path.relative_to(root))
-        students.setdefault(student, []).append((path, attempt, late))
+        relative = path.relative_to(root)
+        student, file = _identify(relative, path)
+        students.setdefault(student, []).append(file)
+        origins.setdefault(student, relative.parts[0])
     if not students:
         raise FileNotFoundError(f"{root} holds no files.")
-    return [Upload(student, tuple(files)) for student, files in sorted(students.items())]
+    uploads = []
+    for student, files in sorted(students.items()):
+        submitted = times.get(student) or _stamp(root / origins[student], assignment)
+        uploads.append(Upload(student, tuple(files), origins[student], submitted))
+    return uploads
+
+
+def _stamp(folder: Path, assignment: str) -> datetime | None:
+    """nbgrader's timestamp, in `jane/` or in `jane/ASSIGNMENT/`."""
+    return nbgrader_time(folder / assignment / NBGRADER) or nbgrader_time(folder / NBGRADER)
 
 
 def _files_below(root: Path) -> Iterator[Path]:
@@ -78,7 +95,7 @@ def _files_below(root: Path) -> Iterator[Path]:
             entries = sorted(os.scandir(folder), key=lambda e: e.name)
         except OSError:
             entries = []
-        inside = [e for e in entries if e.name not in _LEFTOVERS and not e.name.startswith("._")]
+        inside = [e for e in entries if e.name not in LEFTOVERS and not e.name.startswith("._")]
         folders = [folder / e.name for e in inside if e.is_dir(follow_symlinks=False)]
         too_deep = len(folder.parts) - len(root.parts) >= MAX_DEPTH
         if folder != root and (not inside or (too_deep and folders)):
@@ -88,152 +105,35 @@ def _files_below(root: Path) -> Iterator[Path]:
             waiting += reversed(folders)
 
 
-def _inner_folder(root: Path) -> Path:
-    """Past folders that hold one folder of folders and nothing else, as in `export/assignment_12/…`."""
-    while True:
-        inside = [p for p in root.iterdir() if p.name not in _LEFTOVERS]
-        if len(inside) != 1 or inside[0].is_symlink() or not inside[0].is_dir():
-            return root
-        if not any(p.is_dir() and not p.is_symlink() for p in inside[0].iterdir()):
-            return root
-        root = inside[0]
+def _wrapped(root: Path, assignment: str) -> Path | None:
+    """The one folder in `root`, where it is the platform's or a class's, and not a student's."""
+    inside = [p for p in root.iterdir() if p.name not in LEFTOVERS]
+    if len(inside) != 1 or inside[0].is_symlink() or not inside[0].is_dir():
+        return None
+    only = inside[0]
+    below = [p for p in only.iterdir() if p.name not in LEFTOVERS]
+    folders = [p for p in below if p.is_dir() and not p.is_symlink()]
+    platforms = any(_MOODLE.match(p.name) or _CANVAS.fullmatch(p.name) or _GRADESCOPE.fullmatch(p.name) for p in below)
+    if _MOODLE.match(only.name) or _GRADESCOPE.fullmatch(only.name) or assignment in {p.name for p in folders}:
+        return None
+    if platforms or (_WRAPPER.fullmatch(only.name) and folders):
+        return only
+    if len(below) == 1 and folders and _wrapped(only, assignment) is not None:
+        return only
+    handed_in = [p for p in below if p.suffix.lower() in (".ipynb", ".zip")]
+    return only if len(folders) >= 2 and not handed_in else None
 
 
-def _identify(path: Path) -> tuple[str, int, bool]:
-    """(student, attempt, late) from a file's place and name."""
+def _identify(path: Path, full: Path) -> tuple[str, File]:
+    """Student and file, from a file's place and name."""
     stem = path.name[: -len(path.suffix)] if path.suffix else path.name
     counted = _ATTEMPT.search(stem)
     attempt = int(counted[1] or counted[2]) if counted else 0
     # Only the first part of the path is the platform's; the student chose the names below it.
     if moodle := _MOODLE.match(path.parts[0]):
-        return moodle["student"], attempt, False
+        return moodle["student"], File(full, attempt)
     if len(path.parts) > 1:
-        return path.parts[0], attempt, False
+        return path.parts[0], File(full, attempt)
     if canvas := _CANVAS.fullmatch(path.name):
-        return f"{canvas['name']}_{canvas['user']}", attempt, canvas["late"] is not None
-    return (stem[: counted.start()] if counted and counted[2] else stem) or path.name, attempt, False
-
-
-def read_upload(upload: Upload, assignment: str, version: str, known_cells: frozenset[str]) -> Submission:
-    """Choose the notebook to grade: this assignment's, the current version, the last attempt, the most marked cells."""
-    notes: list[str] = []
-    digest = hashlib.sha256()
-    found: list[tuple[tuple[bool, bool, int, int, str], str, Notebook, bool]] = []
-    room = MAX_UNPACKED
-    files = sorted(upload.files, key=lambda f: f[0].suffix.lower() not in (".ipynb", ".zip"))
-    for path, attempt, late in files[:MAX_FILES]:
-        # File names come from students too; below a student's folder they may repeat, so the name alone is shown.
-        label = clean_text(path.name, 80)
-        try:
-            data = _read_file(path)
-            digest.update(path.name.encode("utf-8", "surrogateescape") + hashlib.sha256(data).digest())
-            candidates = _notebooks_in(path.name, label, data, room, notes)
-            room -= sum(len(content) for _, content in candidates)
-        except NotebookError as error:
-            notes.append(f"{label}: {error}")
-            continue
-        for name, content in candidates:
-            try:
-                notebook = read_notebook(content)
-            except NotebookError as error:
-                notes.append(f"{name}: {error}")
-                continue
-            marked = sum(c.id in known_cells for c in notebook.cells)
-            if notebook.assignment not in (None, assignment):
-                notes.append(f"{name}: this is the assignment {notebook.assignment!r}, not {assignment!r}.")
-            elif marked == 0:
-                notes.append(f"{name}: none of the assignment's marked cells is in it.")
-            else:
-                rank = (notebook.assignment == assignment, notebook.version == version, attempt, marked, name)
-                found.append((rank, name, notebook, late))
-    if len(upload.files) > MAX_FILES:
-        notes.append(f"{len(upload.files):,} files were handed in; the first {MAX_FILES} were read.")
-    if not found:
-        late = any(late for _, _, late in upload.files)
-        return Submission(
-            upload.student, None, late, digest.hexdigest(), (*notes[:MAX_NOTES], "nothing could be graded.")
-        )
-    found.sort(key=lambda f: f[0])
-    _, name, notebook, late = found[-1]
-    notes += [f"{other}: another copy; {name} was graded." for _, other, _, _ in found[:-1]]
-    if notebook.version != version:
-        notes.append(f"{name}: made from version {notebook.version or 'unknown'}; the current one is {version}.")
-    return Submission(upload.student, notebook, late, digest.hexdigest(), (*notes[-MAX_NOTES:], *notebook.notes))
-
-
-def _read_file(path: Path) -> bytes:
-    """The bytes of a regular file.
-
-    Raises:
-        NotebookError: a link, a pipe, a device, unreadable or too large.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise NotebookError(f"cannot be read, or is a link ({error.strerror}).") from None
-    try:
-        kind = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(kind):
-            raise NotebookError("a folder that is empty, or goes too deep to be read.")
-        if not stat.S_ISREG(kind):
-            raise NotebookError("is not a regular file.")
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(MAX_ZIP + 1)
-    except OSError as error:
-        raise NotebookError(f"cannot be read ({error.strerror}).") from None
-    finally:
-        os.close(descriptor)
-    if len(data) > MAX_ZIP:
-        raise NotebookError(f"is larger than {MAX_ZIP:,} bytes.")
-    return data
-
-
-def _notebooks_in(filename: str, label: str, data: bytes, room: int, notes: list[str]) -> list[tuple[str, bytes]]:
-    """(name, bytes) of the notebooks in a file, which may be a zip. Nothing is written anywhere.
-
-    Raises:
-        NotebookError: the zip is damaged, or holds too much, or more than `room` bytes of notebooks.
-    """
-    suffix = Path(filename).suffix.lower()
-    if suffix == ".ipynb":
-        if len(data) > room:
-            raise NotebookError(f"not read: all notebooks together have more than {MAX_UNPACKED:,} bytes.")
-        return [(label, data)]
-    if suffix != ".zip":
-        notes.append(f"{label}: neither a notebook nor a zip; not read.")
-        return []
-    if data.count(b"PK\x01\x02") > MAX_ENTRIES:  # each entry's mark; zipfile would first list millions of them
-        raise NotebookError(f"the zip has more than {MAX_ENTRIES:,} entries.")
-    found: list[tuple[str, bytes]] = []
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in archive.infolist():
-                parts = entry.filename.replace("\\", "/").split("/")
-                if entry.is_dir() or _LEFTOVERS & set(parts) or parts[-1].startswith("._"):
-                    continue
-                name = f"{label}/{clean_text(parts[-1], 80)}"
-                if ".." in parts or parts[0] == "" or ":" in parts[0]:
-                    notes.append(f"{name}: its path leaves the zip; not read.")
-                elif stat.S_ISLNK(entry.external_attr >> 16):
-                    notes.append(f"{name}: is a link; not read.")
-                elif not parts[-1].lower().endswith(".ipynb"):
-                    continue
-                elif entry.flag_bits & 1:
-                    notes.append(f"{name}: is encrypted; not read.")
-                elif entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    # zipfile has no limit on what a kilobyte of bzip2 or LZMA unpacks to
-                    notes.append(f"{name}: is packed in an unusual way; not read. Make an ordinary zip.")
-                else:
-                    with archive.open(entry) as file:
-                        content = file.read(MAX_NOTEBOOK + 1)
-                    room -= len(content)
-                    if room < 0:
-                        raise NotebookError(f"the zip holds more than {MAX_UNPACKED:,} bytes of notebooks.")
-                    found.append((name, content))
-    except NotebookError:
-        raise
-    except Exception as error:  # on damaged files zipfile raises many kinds: BadZipFile, zlib.error, EOFError…
-        raise NotebookError(f"the zip cannot be read ({type(error).__name__}).") from None
-    if not found:
-        notes.append(f"{label}: no notebook in the zip.")
-    return found
+        return f"{canvas['name']}_{canvas['user']}", File(full, attempt, canvas["late"] is not None)
+    return (stem[: counted.start()] if counted and counted[2] else stem) or path.name, File(full, attempt)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from xfergrade import wire
+from xfergrade.spec import Compare
+from xfergrade.text import clean_text
 
-Compare = Callable[[Any, Any, tuple[Any, ...]], str | None]
 _KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "floating-point numbers", "c": "complex numbers"}
 
 
@@ -131,15 +130,3 @@ def _leaf_difference(expected: Any, got: Any, what: str, rtol: float, atol: floa
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
     count = f"{int(wrong.sum())} of {e.size}"
     return f"{what} has the right shape {e.shape}, but {count} values are wrong, the first at {first}."
-
-
-# What a terminal, a spreadsheet or a page could take for an instruction: control and direction characters.
-_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
-
-
-def clean_text(text: str, length: int = 600) -> str:
-    """Text from a submission, fit to print: valid Unicode, no control characters, no addresses, cut to `length`."""
-    text = text.encode("utf-8", "replace").decode()
-    text = _ADDRESS.sub("0x…", _UNWANTED.sub("", text.replace("\r\n", "\n")))
-    return text if len(text) <= length else text[:length] + "…"

@@ -2,98 +2,59 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from xfergrade.checks import Judge, Loaded, Verdict, judge
-from xfergrade.collect import Submission, Upload, find_uploads, read_upload
-from xfergrade.compare import clean_text
-from xfergrade.notebook import MAX_PICTURES, MAX_TEXT
-from xfergrade.sandbox import Answer, IsolationError, Sandbox
+from xfergrade import memory
+from xfergrade.assignment import Loaded
+from xfergrade.collect import Upload, find_uploads
+from xfergrade.judging import Judge, nothing_handed_in
+from xfergrade.notebook import MAX_TEXT, Notebook
+from xfergrade.pictures import MAX_FIGURES
+from xfergrade.records import Answer, Journal, Record, open_journal, read_journal
+from xfergrade.sandbox import Sandbox, Ungraded
+from xfergrade.text import clean_text
+from xfergrade.upload import Submission, read_upload
+from xfergrade.walls import IsolationError
 
 
-class JournalError(RuntimeError):
-    """The output folder belongs to another run, or another grader is at work in it."""
+@dataclass(frozen=True)
+class Earlier:
+    """Grades of another run: its records, and which checks are still the same."""
 
-
-class Journal:
-    """One JSON object a line, written and synced before the next submission counts as done.
-
-    The first line says which assignment, checks and secret the grades belong to. A line cut off by a crash is dropped.
-    """
-
-    def __init__(self, path: Path, fingerprint: str) -> None:
-        import fcntl  # here, so that students' own checks run where there is no such module
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "a+b")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise JournalError(f"another grader is writing to {path.parent}; wait for it, or end it first.") from None
-        self._file.seek(0)
-        data = self._file.read()
-        whole = data.rfind(b"\n") + 1
-        self._file.truncate(whole)
-        lines = [json.loads(line) for line in data[:whole].splitlines()]
-        if not lines:
-            self.append({"fingerprint": fingerprint})
-        elif lines[0].get("fingerprint") != fingerprint:
-            self._file.close()
-            raise JournalError(
-                f"{path.parent} holds grades made with other checks, another source or another secret. "
-                "Give a new output folder, or remove this one to grade again."
-            )
-        self.records: dict[str, dict[str, Any]] = {record["student"]: record for record in lines[1:]}
-
-    def append(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record, sort_keys=True).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        if "student" in record:
-            self.records[record["student"]] = record
-
-    def close(self) -> None:
-        self._file.close()
-
-
-@contextmanager
-def open_journal(folder: Path, fingerprint: str) -> Iterator[Journal]:
-    """The journal in an output folder, locked while it is open.
-
-    Raises:
-        JournalError: it belongs to another run, or is locked.
-    """
-    journal = Journal(folder / "journal.jsonl", fingerprint)
-    try:
-        yield journal
-    finally:
-        journal.close()
+    records: dict[str, Record]
+    same: frozenset[str]
 
 
 def grade_class(
-    loaded: Loaded, submissions: Path, out: Path, secret: bytes, *, isolation: str = "bwrap", jobs: int = 2
-) -> list[dict[str, Any]]:
+    loaded: Loaded,
+    submissions: Path,
+    out: Path,
+    secret: bytes,
+    *,
+    isolation: str = "bwrap",
+    jobs: int = 2,
+    take_over: Path | None = None,
+) -> list[Record]:
     """Grade every upload below `submissions` that the journal in `out` does not have yet.
 
+    Args:
+        jobs: submissions at a time, at most; fewer where memory is short.
+        take_over: the output folder of an earlier run; verdicts of checks that are still the same, on submissions that
+            are still the same, are taken from there.
     Returns: one record a student, sorted by name, for the students that are in the folder now.
 
     Raises:
         IsolationError: submissions cannot be isolated here. JournalError: `out` belongs to another run.
         AssignmentError: the assignment is inconsistent. FileNotFoundError: no submissions.
     """
-    uploads = find_uploads(submissions)
+    uploads = find_uploads(submissions, loaded.name)
     with (
         open_journal(out, loaded.fingerprint(secret)) as journal,
         tqdm(total=len(uploads), desc="grading", unit="submission", disable=None) as bar,
@@ -102,72 +63,125 @@ def grade_class(
         first = next(todo, None)
         if first is not None:
             with Sandbox(loaded.spec.modules, loaded.spec.limits, isolation) as sandbox:
-                _grade_all(Judge(loaded, secret, sandbox), chain([first], todo), journal, bar, jobs)
+                judge = Judge(loaded, secret, sandbox)
+                journal.remember(checks=judge.digests())
+                earlier = _earlier(take_over, judge)
+                fitting = memory.jobs_that_fit(loaded.spec.limits, jobs, memory.available())
+                if fitting < jobs:
+                    print(f"{fitting} at a time instead of {jobs}: memory has no room for more.", file=sys.stderr)
+                _grade_all(judge, chain([first], todo), journal, bar, fitting, earlier)
         return [journal.records[upload.student] for upload in uploads]
 
 
-def _not_graded_yet(loaded: Loaded, uploads: list[Upload], journal: Journal, bar: tqdm[Any]) -> Iterator[Submission]:
+def _earlier(folder: Path | None, judge: Judge) -> Earlier | None:
+    if folder is None:
+        return None
+    head, records = read_journal(folder)
+    same = frozenset(check for check, digest in judge.digests().items() if head.get("checks", {}).get(check) == digest)
+    new = [c.id for c in judge.loaded.spec.checks if c.id not in same]
+    print(f"taken over from {folder}: {len(same)} checks. Run again: {', '.join(new) or 'none'}.", file=sys.stderr)
+    return Earlier(records, same)
+
+
+def _not_graded_yet(loaded: Loaded, uploads: list[Upload], journal: Journal, bar: tqdm) -> Iterator[Submission]:
     """Read one upload after the other, each when its turn comes: a class may be larger than memory."""
     known = frozenset(loaded.source.stubs)
     for upload in uploads:
         submission = read_upload(upload, loaded.name, loaded.spec.version, known)
-        if journal.records.get(upload.student, {}).get("digest") == submission.digest:
-            bar.update()
-        else:
+        record = journal.records.get(upload.student)
+        if record is None or record.failure is not None or record.digest != submission.digest:
             yield submission
+            continue
+        again = replace(record, late=submission.late, submitted=_iso(submission), origin=submission.origin)
+        if again != record:  # handed in again, and the same
+            journal.append(again)
+        bar.update()
 
 
-def _grade_all(judge: Judge, todo: Iterator[Submission], journal: Journal, bar: tqdm[Any], jobs: int) -> None:
+def _grade_all(
+    judge: Judge, todo: Iterator[Submission], journal: Journal, bar: tqdm, jobs: int, earlier: Earlier | None = None
+) -> None:
     """A few submissions at a time; the journal is written by this thread alone."""
     with ThreadPoolExecutor(jobs) as pool:
-        running = {pool.submit(grade_one, judge, s) for s in islice(todo, jobs)}
+        running = {pool.submit(grade_one, judge, s, earlier) for s in islice(todo, jobs)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 journal.append(future.result())
                 bar.update()
-            running |= {pool.submit(grade_one, judge, s) for s in islice(todo, jobs - len(running))}
+            running |= {pool.submit(grade_one, judge, s, earlier) for s in islice(todo, jobs - len(running))}
 
 
-def grade_one(judging: Judge, submission: Submission) -> dict[str, Any]:
-    """The journal's record of one submission."""
+def grade_one(judging: Judge, submission: Submission, earlier: Earlier | None = None) -> Record:
+    """The journal's record of one submission.
+
+    Raises:
+        IsolationError, OSError, MemoryError: the machine's fault: stop, and go on from here another time.
+    """
     loaded, notes = judging.loaded, list(submission.notes)
+    failure = None
+    verdicts = []
     if submission.notebook is None:
-        verdicts = _all_alike(judging, Answer("missing"))
+        verdicts = nothing_handed_in(loaded)
     else:
+        before = earlier.records.get(submission.student) if earlier is not None else None
         try:
-            verdicts, cell_notes = judging.grade(submission.notebook)
+            if before is not None and before.digest == submission.digest and before.failure is None and earlier:
+                kept = {v.check: v for v in before.verdicts if v.check in earlier.same}
+                again, cell_notes = judging.grade(submission.notebook, {c.id for c in loaded.spec.checks} - set(kept))
+                kept |= {v.check: v for v in again}
+                verdicts = [kept[c.id] for c in loaded.spec.checks]
+            else:
+                verdicts, cell_notes = judging.grade(submission.notebook)
             notes += cell_notes
-        except (IsolationError, OSError, MemoryError):  # the machine's fault: stop, and go on from here another time
+        except (IsolationError, OSError, MemoryError):
             raise
+        except Ungraded as error:
+            failure = str(error)
         except Exception as error:  # the grader's fault, which must not stop the class
-            text = f"the grader failed on this submission ({type(error).__name__}); please grade it by hand"
-            print(f"{submission.student!r}: {text}: {error!r:.300}", file=sys.stderr)
-            verdicts = _all_alike(judging, Answer("failed", error={"message": text}))
-            notes.append(text + ".")
-    return {
-        "student": submission.student,
-        "digest": submission.digest,
-        "late": submission.late,
-        "notes": [clean_text(note) for note in notes],
-        "verdicts": [asdict(v) for v in verdicts],
-        "manual": _manual_parts(loaded, submission),
-    }
+            failure = f"the grader failed ({type(error).__name__})"
+            print(f"{submission.student!r}: {failure}: {error!r:.300}", file=sys.stderr)
+    if failure is not None:
+        notes.append(f"not graded yet, and no zero: {failure}. The next run tries again; or grade it by hand.")
+    return Record(
+        student=submission.student,
+        digest=submission.digest,
+        late=submission.late,
+        notes=tuple(clean_text(note) for note in notes),
+        verdicts=tuple(verdicts),
+        answers=_answers(loaded, submission.notebook),
+        handed_in=submission.notebook is not None,
+        failure=failure,
+        submitted=_iso(submission),
+        origin=submission.origin,
+        file=submission.file,
+    )
 
 
-def _all_alike(judging: Judge, answer: Answer) -> list[Verdict]:
-    """Verdicts where every call had the same answer."""
-    return judge(judging.loaded, judging.cases, judging.expected, {f"call {name}": answer for name in judging.names})
+def _iso(submission: Submission) -> str | None:
+    return None if submission.submitted is None else submission.submitted.isoformat()
 
 
-def _manual_parts(loaded: Loaded, submission: Submission) -> list[dict[str, Any]]:
-    """The open parts, with what the student handed in for each."""
-    parts = []
+def _answers(loaded: Loaded, notebook: Notebook | None) -> tuple[Answer, ...]:
+    """For each part that is graded by hand what the student handed in, without the question."""
+    answers = []
     for part in loaded.source.parts:
         if part.manual:
-            cells = [c for c in submission.notebook.cells if c.id == part.id] if submission.notebook else []
-            text = clean_text("\n\n".join(c.source for c in cells), MAX_TEXT)
-            changed = text.strip() not in ("", loaded.source.stubs[part.id].strip())
-            pictures = [p for c in cells for p in c.pictures][:MAX_PICTURES]
-            parts.append({"part": part.id, "out_of": part.points, "text": text * changed, "pictures": pictures})
-    return parts
+            cells = [c for c in notebook.cells if c.id == part.id] if notebook is not None else []
+            texts = [without_question(c.source, loaded.source.stubs[part.id]) for c in cells]
+            text = clean_text("\n\n".join(t for t in texts if t), MAX_TEXT)
+            figures = tuple(figure for c in cells for figure in c.figures)[:MAX_FIGURES]
+            answers.append(Answer(part.id, part.points, text, figures))
+    return tuple(answers)
+
+
+def without_question(text: str, stub: str) -> str:
+    """A student's cell without the lines that it came with; empty where nothing was written."""
+    question, _, after = stub.partition("YOUR ANSWER HERE")
+    given = {line.strip() for line in f"{stub}\n{question}\n{after}".splitlines()} | {"YOUR ANSWER HERE"}
+    lines = text.splitlines()
+    while lines and (lines[0].strip() in given or not lines[0].strip()):
+        lines.pop(0)
+    while lines and (lines[-1].strip() in given or not lines[-1].strip()):
+        lines.pop()
+    return "\n".join(lines)

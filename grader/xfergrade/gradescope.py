@@ -15,69 +15,44 @@ import json
 import re
 import sys
 import traceback
+from dataclasses import replace
+from importlib.resources import files as shipped
 from pathlib import Path
 
-from xfergrade.checks import AssignmentError, Judge, Loaded, load_assignment
-from xfergrade.collect import Upload, find_uploads, read_upload
+from xfergrade.assignment import AssignmentError, Loaded, load_assignment
+from xfergrade.collect import Upload, find_uploads
 from xfergrade.grade import grade_one
-from xfergrade.outputs import gradescope, write_text
-from xfergrade.sandbox import PACKAGE, IsolationError, Sandbox
+from xfergrade.judging import Judge
+from xfergrade.lateness import container_times
+from xfergrade.outputs import gradescope
+from xfergrade.private import outside_the_sandbox, read_secret
+from xfergrade.sandbox import Sandbox
+from xfergrade.tables import write_text
+from xfergrade.upload import read_upload
+from xfergrade.walls import PACKAGE, IsolationError
 
-SETUP = """#!/usr/bin/env bash
-# Runs once, as root, when Gradescope builds the image: the isolation, and Python with the packages that grading needs.
-set -eu
-umask 022
-source="${AUTOGRADER_ROOT:-/autograder}/source"
-env="${XFERGRADE_ENV:-/opt/xfergrade}"
-export DEBIAN_FRONTEND=noninteractive UV_PYTHON_INSTALL_DIR=/opt/python UV_NO_CACHE=1
-apt-get update
-apt-get install -y --no-install-recommends python3-venv ca-certificates
-apt-get install -y --no-install-recommends bubblewrap || echo "no bubblewrap: --isolation user will be used"
-python3 -m venv "$env-uv"
-"$env-uv/bin/pip" install uv
-"$env-uv/bin/uv" venv --clear --python ">=3.11,<3.14" "$env"
-install() { VIRTUAL_ENV="$env" "$env-uv/bin/uv" pip install "$@" -r "$source/requirements.txt"; }
-install --torch-backend cpu || install
-if [ -d "$source/packages" ]; then cp -R "$source/packages/." "$env"/lib/python3*/site-packages/; fi
-"""
-
-RUN = """#!/usr/bin/env bash
-# Runs as root for each submission: grades /autograder/submission, writes /autograder/results/results.json.
-root="${AUTOGRADER_ROOT:-/autograder}"
-mkdir -p "$root/results"
-rm -rf "$root/results/results.json"
-# Where a user id is the only wall, no other user may enter here.
-chmod 700 "$root" && chmod -R go-rwx "$root/source"
-PYTHONPATH="$root/source" "${XFERGRADE_ENV:-/opt/xfergrade}/bin/python" -B -c \\
-    'from xfergrade.gradescope import main; main()' "$root"
-status=$?
-if [ ! -s "$root/results/results.json" ]; then echo 'FAILED' > "$root/results/results.json"; fi
-exit "$status"
-"""
-
-# Neither a score nor tests: Gradescope has nothing that it could take for a grade.
-FAILED = json.dumps(
-    {
-        "output": "The autograder itself failed, so this submission has no grade yet. It is not a zero. "
-        "The output of the autograder tells your instructor the reason.",
-        "stdout_visibility": "hidden",
-    }
-)
+SETTINGS = "settings.json"
+# Beside the imports: IPython reads its own syntax in cells, Jinja and YAML are the grader's.
+ALWAYS = ("numpy", "tqdm", "jinja2", "yaml", "IPython")
 
 
-# ------------------------------------------------------------------------------------------------------- the zip
+def file(name: str) -> str:
+    """A file that lies in the package."""
+    return (shipped("xfergrade") / "files" / name).read_text(encoding="utf-8")
 
 
-def autograder_files(loaded: Loaded, secret: bytes) -> dict[str, bytes]:
+def autograder_files(loaded: Loaded, secret: bytes, published: bool = False) -> dict[str, bytes]:
     """What belongs into the zip, by name. It holds the secret and the solutions.
 
+    Args:
+        published: students see the checks that are not in their notebook only after the grades are published.
     Raises:
         AssignmentError: the assignment imports something that is not installed here, so no version can be pinned.
     """
     names = _imports(loaded)
     files = {
-        "setup.sh": SETUP.encode(),
-        "run_autograder": RUN.replace("FAILED", FAILED).encode(),
+        **{name: file(name).encode() for name in ("setup.sh", "run_autograder", "failed.json")},
+        SETTINGS: json.dumps({"hidden_checks": "after_published" if published else "visible"}).encode(),
         "requirements.txt": _requirements(loaded, names).encode(),
         "secret.key": secret + b"\n",
     }
@@ -101,7 +76,7 @@ def _folder_of(package: str) -> Path:
 
 def _imports(loaded: Loaded) -> set[str]:
     """Top-level modules that grading imports, beyond Python's own."""
-    found = {"numpy", "tqdm", *(name.partition(".")[0] for name in loaded.spec.modules)}
+    found = {*ALWAYS, *(name.partition(".")[0] for name in loaded.spec.modules)}
     for path in sorted(loaded.folder.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
@@ -138,20 +113,26 @@ def grade_submission(root: Path) -> None:
     """
     source, results = root / "source", root / "results" / "results.json"
     (folder,) = (source / "assignment").iterdir()
-    loaded = load_assignment(folder)
     with contextlib.ExitStack() as stack:
-        judge = _isolated_judge(loaded, root, stack)
+        judge = _isolated_judge(folder, root, stack)
+        loaded = judge.loaded
         handed_in = root / "submission"
         files = [f for u in find_uploads(handed_in) for f in u.files] if any(handed_in.iterdir()) else []
-        known = frozenset(loaded.source.stubs)
-        submission = read_upload(Upload("submission", tuple(files)), loaded.name, loaded.spec.version, known)
+        submitted, due = container_times(root / "submission_metadata.json")
+        upload = Upload("submission", tuple(files), submitted=submitted)
+        submission = read_upload(upload, loaded.name, loaded.spec.version, frozenset(loaded.source.stubs))
         record = grade_one(judge, submission)
-    if any(v["message"].startswith("the grader failed") for v in record["verdicts"]):  # there, somebody reads the notes
-        raise RuntimeError("the grader failed on this submission; the reason stands above")
-    write_text(results, json.dumps(gradescope(record, {}), indent=1, sort_keys=True) + "\n")
+    if record.failure is not None:  # there, somebody reads the notes
+        raise RuntimeError(record.failure)
+    if submitted is not None and due is not None and submitted > due:
+        late = str(submitted - due).partition(".")[0]
+        record = replace(record, late=True, notes=(f"handed in {late} after the date.", *record.notes))
+    wanted = json.loads((source / SETTINGS).read_text(encoding="utf-8"))["hidden_checks"]
+    hidden = {check.id: wanted for check in loaded.spec.checks if not check.visible}
+    write_text(results, json.dumps(gradescope(record, hidden=hidden), indent=1, sort_keys=True) + "\n")
 
 
-def _isolated_judge(loaded: Loaded, root: Path, stack: contextlib.ExitStack) -> Judge:
+def _isolated_judge(folder: Path, root: Path, stack: contextlib.ExitStack) -> Judge:
     """A judge behind the first wall that stands here: bubblewrap's, otherwise a user id of its own.
 
     The solution has run there before the submission does, so no submission can bring about the change.
@@ -160,13 +141,12 @@ def _isolated_judge(loaded: Loaded, root: Path, stack: contextlib.ExitStack) -> 
         IsolationError: neither stands.
         ValueError: the submission could read the secret, the source, or other private files.
     """
-    from xfergrade.__main__ import outside_the_sandbox, read_secret  # which imports this module
-
-    file = root / "source" / "secret.key"
-    secret = read_secret(file, loaded.folder)
+    key = root / "source" / "secret.key"
+    secret = read_secret(key, folder)
+    loaded = load_assignment(folder, secret)
     reasons: list[str] = []
     for isolation in ("bwrap", "user"):
-        outside_the_sandbox(loaded, isolation, file, loaded.folder, root / "results", root / "submission")
+        outside_the_sandbox(loaded, isolation, key, folder, root / "results", root / "submission")
         try:
             sandbox = stack.enter_context(Sandbox(loaded.spec.modules, loaded.spec.limits, isolation))
             judge = Judge(loaded, secret, sandbox)
@@ -185,5 +165,6 @@ def main() -> None:
         grade_submission(root)
     except Exception:
         traceback.print_exc()
-        write_text(root / "results" / "results.json", FAILED)
+        # Neither a score nor tests: Gradescope has nothing that it could take for a grade.
+        write_text(root / "results" / "results.json", file("failed.json"))
         sys.exit(1)

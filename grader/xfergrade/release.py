@@ -11,42 +11,48 @@ from pathlib import Path
 from typing import Any
 
 from xfergrade import wire
-from xfergrade.checks import PUBLIC, AssignmentError, Loaded, derived, draw, encode_calls, expected_answers
+from xfergrade.assignment import AssignmentError, Loaded, derived, load_assignment
 from xfergrade.compare import to_json
+from xfergrade.draws import PUBLIC, draw, encode_calls
 from xfergrade.gradescope import autograder_files
-from xfergrade.notebook import RELEASE_SEED, cell_text, solution_text, student_text
-from xfergrade.outputs import number
+from xfergrade.judging import expected_answers
+from xfergrade.private import outside_repositories
 from xfergrade.sandbox import Sandbox
+from xfergrade.source import RELEASE_SEED, cell_text, solution_text, student_text
+from xfergrade.text import number
 
 _CHECK_CALL = re.compile(r"""^check\(\s*["']([^"']+)["']""", re.MULTILINE)
 
 
-def release(loaded: Loaded, out: Path, secret: bytes, isolation: str = "bwrap") -> list[Path]:
+def release(
+    loaded: Loaded, out: Path, secret: bytes, isolation: str = "bwrap", *, published: bool = False
+) -> list[Path]:
     """Write student/, solution/ and instructor/ below `out`; the paths written.
 
+    Args:
+        loaded: the assignment as this secret varies it. What is published is made from the source as it stands.
+        published: on Gradescope, hidden checks are shown after the grades are published, and not at once.
     Raises:
         AssignmentError: the notebook asks for a check that is not there or not visible, or the solution fails.
         IsolationError: the solution cannot be run here.
         ValueError: `out` lies in a repository; the zip for Gradescope holds the secret.
     """
-    for folder in (out.resolve(), *out.resolve().parents):
-        if (folder / ".git").exists():
-            raise ValueError(f"{out} lies in the repository {folder}, and a release holds the secret. Write elsewhere.")
+    outside_repositories(out, "a release holds the secret")
     _visible_checks_exist(loaded)
-    name = loaded.name
+    name, public = loaded.name, load_assignment(loaded.folder)
     with Sandbox(loaded.spec.modules, loaded.spec.limits, isolation) as sandbox:
-        bundle = make_bundle(loaded, sandbox)
+        bundle, public_bundle = make_bundle(loaded, sandbox), make_bundle(public, sandbox)
     student = notebook_for(loaded, "student", derived(secret, "student's seed", name) % 10_000)
-    solution = notebook_for(loaded, "solution", derived(PUBLIC, "public seed", name) % 10_000)
+    solution = notebook_for(public, "solution", derived(PUBLIC, "public seed", name) % 10_000)
     files: dict[str, bytes] = {
         f"student/{name}.ipynb": student,
         f"student/{name}.checks": bundle,
         f"student/{name}.zip": _zip({f"{name}/{name}.ipynb": student, f"{name}/{name}.checks": bundle}),
         f"solution/{name}_solution.ipynb": solution,
-        f"solution/{name}.checks": bundle,
+        f"solution/{name}.checks": public_bundle,
         f"instructor/{name}_key.ipynb": notebook_for(loaded, "key", derived(secret, "student's seed", name) % 10_000),
         f"instructor/{name}_key.md": _key(loaded).encode(),
-        f"instructor/{name}_gradescope.zip": _zip(autograder_files(loaded, secret)),
+        f"instructor/{name}_gradescope.zip": _zip(autograder_files(loaded, secret, published)),
     }
     for path, data in files.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +102,7 @@ def make_bundle(loaded: Loaded, sandbox: Sandbox) -> bytes:
     for check in loaded.spec.checks:
         if check.visible:
             listed = [{**calls[c.name], "expected": wire.encode(expected[c.name], answers)} for c in cases[check.id]]
-            entry = {"id": check.id, "points": check.points, "hint": check.hint, "cases": listed}
+            entry = {"id": check.id, "points": check.points, "hint": check.hint, "cases": listed, "given": check.given}
             checks.append({**entry, "compare": to_json(check.compare)})
     message: dict[str, Any] = {
         "assignment": loaded.name,
@@ -126,6 +132,8 @@ def _key(loaded: Loaded) -> str:
     lines = [f"# {loaded.spec.title}, version {loaded.spec.version}: {total} points", ""]
     lines += ["| part | points | graded by |", "|---|---|---|"]
     lines += [f"| {p.id} | {number(p.points)} | {'hand' if p.manual else 'machine'} |" for p in loaded.source.parts]
+    for part, items in loaded.spec.rubric.items():
+        lines += ["", f"Rubric of {part}: " + "; ".join(f"{i.name} ({number(i.points)})" for i in items) + "."]
     lines += ["", "| check | part | points | students see it | what usually goes wrong |", "|---|---|---|---|---|"]
     for c in loaded.spec.checks:
         lines.append(f"| {c.id} | {c.part} | {number(c.points)} | {'yes' if c.visible else 'no'} | {c.hint} |")

@@ -27,6 +27,7 @@ DTYPES = frozenset(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
 )
 MAX_DEPTH, MAX_NODES, MAX_NDIM, MAX_JSON = 20, 20_000, 8, 4_000_000
+MAX_MARKS = 8 * MAX_NODES  # commas and brackets in a frame's JSON: an array's description has seven
 
 
 class WireError(ValueError):
@@ -134,6 +135,8 @@ def unpack(body: bytes) -> dict[str, Any]:
     Raises:
         WireError: not JSON, not an object, or nested too deep.
     """
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_MARKS:  # each part takes fifty times its size
+        raise WireError("the answer has too many parts")
     try:
         message = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -141,6 +144,16 @@ def unpack(body: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise WireError("the frame is not an object")
     return message
+
+
+def load(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Message and blob of one whole frame that `pack` made.
+
+    Raises:
+        WireError: not a frame.
+    """
+    length, _ = header(data[: HEADER.size], len(data))
+    return json.loads(data[HEADER.size : HEADER.size + length]), data[HEADER.size + length :]
 
 
 def _refuse(name: str) -> Any:

@@ -45,10 +45,10 @@ def test_a_file_that_may_not_be_read_is_an_os_error_with_cure(as_nobody: Path) -
 
 def test_a_lost_checksum_beside_weights_is_named(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(DATA)
-    with pytest.raises(OSError, match=r"w\.safetensors\.sha256 .*missing or empty.*Get it again"):
+    with pytest.raises(OSError, match=r"w\.safetensors\.sha256, .*missing or damaged.*Get it again"):
         load_checked(tmp_path / "w.safetensors")
     (tmp_path / "w.safetensors.sha256").write_text("\n")
-    with pytest.raises(OSError, match=r"w\.safetensors\.sha256 .*missing or empty.*Get it again"):
+    with pytest.raises(OSError, match=r"w\.safetensors\.sha256, .*missing or damaged.*Get it again"):
         load_checked(tmp_path / "w.safetensors")
 
 

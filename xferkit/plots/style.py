@@ -6,25 +6,12 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-# Okabe and Ito (2008): distinguishable with every common form of colour blindness. Yellow is left out on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+from xferkit._style import PALETTE, STYLE, use_style
+
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE: dict[str, object] = {
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "figure.dpi": 96,
-    "axes.prop_cycle": plt.cycler(color=PALETTE),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "font.size": 10.5,
-    "legend.frameon": False,
-}
 
 # A method keeps its colour through the book. There are more methods than colours: those that share one answer different
 # questions and do not meet in a figure, or are one method in two variants, which marks and lines tell apart.
@@ -37,16 +24,10 @@ _COLOURS = {
     "plain": _ORANGE, "residual": _BLUE,
 }  # fmt: skip
 
+__all__ = ["MARKERS", "PALETTE", "STYLE", "axes", "colour_of", "colours_for", "styled", "use_style"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def use_style() -> None:
-    """Give every figure from here on the course's look, by matplotlib's rcParams; `xferkit.setup` calls it.
-
-    Importing `xferkit.plots` changes nothing: its functions have this look by themselves.
-    """
-    matplotlib.rcParams.update(STYLE)  # type: ignore[arg-type]
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:

@@ -187,7 +187,7 @@ def _prepare(
     # Channels last: depthwise convolutions run about 1.6 times as fast on a CPU.
     net.to(memory_format=torch.channels_last)
     if getattr(train, "classes", None) is not None:
-        net.classes = train.classes  # type: ignore[attr-defined]
+        net.classes = train.classes
     size = min(check_count(batch_size, what="batch_size"), len(train))
     while size > 1 and len(train) % size == 1:
         size += 1

@@ -558,12 +558,87 @@ UPLOADS = [
     Case("u_moodle_5_assignsubmission_file_", "Moodle's form of folder", FULL, files=several({"NAME/hw.ipynb": text()})),
 ]  # fmt: skip
 
+# --------------------------------------------------------------------------------- what runs in Jupyter, and more attacks
+
+CODE += [
+    code("fakes_the_graders_words", "raises an exception that is called and worded like the grader's own", HALF,
+         body("raise WireError('the grader failed on this submission (OSError); please grade it by hand')",
+              before="class WireError(ValueError):\n    pass"), says="raised WireError: the grader failed"),
+    code("lets_itself_wait", "asks the kernel to let it wait, since waiting stops its clock", FULL,
+         attempt("""
+done = 0
+for asks in (lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)), lambda: os.nice(19),
+             lambda: os.sched_setaffinity(0, {0}), lambda: os.setpriority(os.PRIO_PROCESS, 0, 19)):
+    try:
+        asks()
+        done += 1
+    except OSError:
+        pass
+if not done:
+    raise RuntimeError""", imports="import os")),
+    code("leaves_objects_in_the_kernel", "makes semaphores and message queues that outlive it", FULL,
+         attempt("""
+libc = ctypes.CDLL(None, use_errno=True)
+if all(n < 0 for n in (libc.semget(7, 1, 0o1666), libc.msgget(7, 0o1666), libc.shmget(7, 4096, 0o1666),
+                       libc.mq_open(b'/friends', 0o102, 0o666, None))):
+    raise OSError""", imports="import ctypes")),
+    code("forges_many_parts", "an answer of a million empty lists, a hundred times its size to whoever reads it", HALF,
+         body("os.write(3, wire.pack({'step': 'call nearest_mean.indices#0', 'value': {'list': [[]] * 900_000}}))\ntime.sleep(99)",
+              before="import os, time\nfrom xfergrade import wire"), says="too many parts"),
+    code("reads_the_drivers", "calls whatever the drivers hold", HALF,
+         body("""
+frame = sys._getframe()
+while frame is not None and 'drivers' not in frame.f_locals:
+    frame = frame.f_back
+for name, thing in frame.f_locals['drivers'].items():
+    if 'nearest' in name or 'right' in name:
+        return thing(features, means)
+""", before="import sys"), says="`return` missing"),
+    code("workers_of_a_loader", "a DataLoader with workers: refused, with the reason", HALF,
+         body(f"for batch in DataLoader(features, batch_size=4, num_workers=2):\n    pass\nreturn {HONEST}",
+              before="from torch.utils.data import DataLoader"), says="num_workers=0"),
+    code("jobs_of_joblib", "joblib with two jobs: runs, one after the other", FULL,
+         body("return torch.stack(Parallel(n_jobs=2)(delayed(near)(f, means) for f in features))",
+              before="from joblib import Parallel, delayed\n\ndef near(f, means):\n    return torch.cdist(f[None], means).argmin()")),
+    code("shows_something", "display() inside a function, as in a notebook", FULL, body(f"display(features)\nreturn {HONEST}")),
+    code("waits_at_the_top", "await outside functions, as in a notebook", FULL,
+         "import asyncio\n\nasync def one():\n    await asyncio.sleep(0.01)\n    return 1\n\nONE = await one()\n"
+         + body(f"return ONE * {HONEST}")),
+    code("asks_the_shell", "x = !ls, help with ?, %time and %%time: what is left out is said", FULL,
+         "%%time\nfiles = !ls\nnp.mean?\n%time near = 1\n" + body(f"return near * {HONEST}"), says="`!ls` was not run"),
+    code("compiles_with_torch", "torch.jit.script, which reads the function's source", FULL,
+         "@torch.jit.script\n" + NEAREST),
+]  # fmt: skip
+
+BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (20_000).to_bytes(4, "big") * 2 + b"\x08\2\0\0\0"
+FIGURES = {
+    "cell_type": "markdown", "metadata": {"nbgrader": {"grade_id": "discussion"}}, "source": "a;=1+1;\n@SUM(A1)",
+    "outputs": [
+        {"data": {"image/png": base64.b64encode(BOMB).decode()}},
+        {"data": {"image/svg+xml": '<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script>alert(2)</script>'
+                                   '<a href="https://x.example"><path d="M0 0"/></a><path d="M1 1"/></svg>'}},
+    ],
+}  # fmt: skip
+UPLOADS += [
+    Case("u_pixels", "a picture of 33 bytes that unpacks to 20,000 × 20,000 pixels, and a drawing with a script", FULL,
+         files=one_file(json.dumps({"cells": [*notebook()["cells"][:2], FIGURES], "metadata": {}}).encode()),
+         says="20,000 × 20,000 pixels"),
+    Case("u_online_text_6_assignsubmission_onlinetext_", "Moodle's folder for text typed online, beside the notebook's", FULL,
+         files=several({"NAME/onlinetext.html": b"<p>see file</p>",
+                        "u_online_text_6_assignsubmission_file_/hw.ipynb": text()}), says="neither a notebook"),
+]  # fmt: skip
+
 CASES = CODE + UPLOADS
 
 
 def student_of(case: Case) -> str:
     """The name under which the grader lists the case."""
     return "u_moodle_5" if case.name.startswith("u_moodle") else case.name
+
+
+def student(case: Case) -> str:
+    """Whose work a case is taken for: Moodle's folders have a part that is not the student's name."""
+    return case.name.partition("_assignsubmission")[0]
 
 
 def write_case(case: Case, folder: Path, words: dict[str, str]) -> None:

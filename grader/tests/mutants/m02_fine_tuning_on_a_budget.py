@@ -3,9 +3,9 @@
 from mutants.base import Mutant
 
 DRAWN = frozenset({"budget.train", "budget.val"})
-MODES = frozenset({"hold.statistics", "hold.dropout", "freeze.statistics", "lp_ft.statistics", "lp_ft.weights"})
-PROBE = frozenset({"probe.head", "lp_ft.start", "lp_ft.weights"})
-TUNING = frozenset({"tune.steps", "lp_ft.weights"})
+MODES = frozenset({"hold.statistics", "hold.dropout"})
+PROBE = frozenset({"probe.head"})
+TUNING = frozenset({"tune.steps"})
 DEPTH = frozenset({"groups.stages", "groups.empty_stages"})
 
 
@@ -68,7 +68,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "weights_held_too", "stopped the weights along with the statistics", "hold_statistics",
-        "module.eval()", "module.eval().requires_grad_(False)", lost("hold.weights_free", "lp_ft.weights"),
+        "module.eval()", "module.eval().requires_grad_(False)", lost("hold.weights_free"),
     ),
     Mutant(
         "gradient_left", "left the gradient that was already there", "freeze",
@@ -120,7 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # D. LP-FT
     Mutant(
         "features_in_training_mode", "took the features in whatever mode the network was in", "probe_head",
-        "net.eval()", "pass", PROBE | {"probe.features", "lp_ft.statistics"},
+        "net.eval()", "pass", PROBE | {"probe.features"},
     ),
     Mutant(
         "half_forgotten", "penalised twice as much", "probe_head",
@@ -141,11 +141,21 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "encoder_left_frozen", "froze the encoder for the probe and left it frozen", "probe_head",
-        "net.eval()", "freeze(net.features)", lost("lp_ft.weights"),
+        "net.eval()", "freeze(net.features)", lost("probe.features"),
     ),
     Mutant(
         "no_momentum", "left the momentum out", "fine_tune",
         "torch.optim.SGD(groups, momentum=0.9)", "torch.optim.SGD(groups)", TUNING,
+    ),
+    Mutant(
+        "decay_ignored", "took parameters and rates from the groups and left their weight decay behind", "fine_tune",
+        "torch.optim.SGD(groups, momentum=0.9)",
+        'torch.optim.SGD([{"params": g["params"], "lr": g["lr"]} for g in groups], momentum=0.9)', TUNING,
+    ),
+    Mutant(
+        "one_rate_for_all", "took the first group's rate for every group", "fine_tune",
+        "torch.optim.SGD(groups, momentum=0.9)",
+        'torch.optim.SGD([g | {"lr": groups[0]["lr"]} for g in groups], momentum=0.9)', TUNING,
     ),
     Mutant(
         "gradients_pile_up", "forgot to set the gradients to zero", "fine_tune",

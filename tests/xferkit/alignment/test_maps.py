@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from sklearn.decomposition import PCA
@@ -104,3 +106,96 @@ def test_the_linear_map_is_ridge_regression_with_a_free_constant() -> None:
     torch.testing.assert_close(found[-1], torch.tensor(theirs.intercept_), atol=1e-3, rtol=1e-3)
     with pytest.raises(ValueError, match="400 source rows and 300 target rows"):
         fit_linear_map(SOURCE, TARGET)
+
+
+# ------------------------------------------------------------------------------------------------- degenerate features
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_maps_keep_the_precision_of_the_features(dtype: torch.dtype) -> None:
+    s, t = SOURCE.to(dtype), TARGET.to(dtype)
+    outputs = [whiten(s), coral_map(s, t), *subspace_alignment(s, t, 2), fit_linear_map(s[:300], t)]
+    assert {o.dtype for o in outputs} == {dtype}
+    assert fit_linear_map(SOURCE[:300], TARGET.double()).dtype == torch.float64
+    torch.testing.assert_close(coral_map(s, t).float(), coral_map(SOURCE, TARGET), atol=2e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_maps_are_right_at_any_scale(scale: float) -> None:
+    """In single precision the eigenvalues' rounding would exceed the ridge."""
+    ridge = 1e-3 * scale**2
+    mapped = coral_map(scale * SOURCE, scale * TARGET, ridge=ridge) / scale
+    torch.testing.assert_close(mapped, coral_map(SOURCE, TARGET, ridge=1e-3), atol=1e-3, rtol=1e-3)
+    white = whiten(1e6 * SOURCE, ridge=1e-3)
+    torch.testing.assert_close(torch.cov(white.T), torch.eye(4), atol=1e-3, rtol=0)
+
+
+def test_constant_dimensions_become_zero_or_the_targets_constant() -> None:
+    flat = SOURCE.clone()
+    flat[:, 2] = 3.0
+    assert whiten(flat)[:, 2].abs().max() < 1e-5
+    target = TARGET.clone()
+    target[:, 2] = -5.0
+    torch.testing.assert_close(coral_map(flat, target)[:, 2], torch.full((400,), -5.0))
+    same = torch.ones(20, 3)
+    assert torch.equal(whiten(same), torch.zeros(20, 3))
+    torch.testing.assert_close(coral_map(same, 2 * same), 2 * same)
+    torch.testing.assert_close(fit_linear_map(same, 2 * same), torch.tensor([[0.0] * 3] * 3 + [[2.0] * 3]))
+
+
+def test_one_feature_is_enough() -> None:
+    torch.testing.assert_close(whiten(SOURCE[:, :1]).std(0), torch.ones(1), atol=1e-2, rtol=0)
+    mapped = coral_map(SOURCE[:, :1], TARGET[:, :1], ridge=1e-6)
+    torch.testing.assert_close(mapped.std(0), TARGET[:, :1].std(0), atol=1e-3, rtol=1e-3)
+
+
+def test_axes_that_the_data_does_not_have_are_refused() -> None:
+    thin = torch.cat([SOURCE[:, :2], SOURCE[:, :2]], 1)  # rank 2
+    assert subspace_alignment(thin, TARGET, 2)[0].shape == (400, 2)
+    with pytest.raises(ValueError, match="dim=3, but the source features vary in 2 directions"):
+        subspace_alignment(thin, TARGET, 3)
+    with pytest.raises(ValueError, match="dim=1, but the target features vary in 0 directions"):
+        subspace_alignment(SOURCE, torch.full((30, 4), 0.1), 1)
+    with pytest.raises(ValueError, match="dim=3, but the target features vary in 2 directions"):
+        subspace_alignment(SOURCE, TARGET[:3], 3)
+    for wrong in (2.0, True, None):
+        with pytest.raises(TypeError, match="dim="):
+            subspace_alignment(SOURCE, TARGET, wrong)  # type: ignore[arg-type]
+
+
+MAPS = {
+    "whiten": lambda s, t, **ridge: whiten(s, **ridge),
+    "coral": coral_map,
+    "linear": lambda s, t, **ridge: fit_linear_map(s[:300], t, **ridge),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("ridge", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_ridge_is_positive(name: str, ridge: float) -> None:
+    with pytest.raises(ValueError, match="ridge="):
+        MAPS[name](SOURCE, TARGET, ridge=ridge)
+
+
+@pytest.mark.parametrize("name", [*MAPS, "subspace"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda z: z[:1], "at least 2"),
+        (lambda z: z[:0], "at least 2"),
+        (lambda z: z.long(), "int64"),
+        (lambda z: z.to(torch.complex64), "complex64"),
+        (lambda z: z[:, 0], r"\(N, D\)"),
+        (lambda z: z.index_fill(0, torch.tensor([3]), float("nan")), "1 of 400 rows|1 of 300 rows"),
+    ],
+)
+def test_features_without_meaning_are_refused(name: str, change: Callable[[Tensor], Tensor], message: str) -> None:
+    apply = MAPS.get(name, lambda s, t: subspace_alignment(s, t, 1))
+    with pytest.raises((ValueError, TypeError), match=message):
+        apply(change(SOURCE), TARGET)
+
+
+def test_widths_must_agree_where_one_map_serves_both() -> None:
+    for apply in (coral_map, lambda s, t: subspace_alignment(s, t, 1)):
+        with pytest.raises(ValueError, match=r"\(400, 4\).*\(300, 3\).*widths"):
+            apply(SOURCE, TARGET[:, :3])

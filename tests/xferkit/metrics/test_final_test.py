@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,10 +35,17 @@ def always(c: int) -> Classifier:
     return Classifier(nn.Sequential(Always(c)), head).to(device())
 
 
+def pictures(n: int) -> Tensor:
+    """Never the same twice: what is counted is the set of pictures, and each test is to start with a fresh one."""
+    generator = torch.Generator()
+    generator.seed()
+    return torch.randint(256, (n, 3, 4, 4), generator=generator, dtype=torch.uint8)
+
+
 @pytest.fixture
 def domain() -> Domain:
     def split(labels: list[int]) -> Split:
-        return Split(torch.zeros(len(labels), 3, 4, 4, dtype=torch.uint8), torch.tensor(labels))
+        return Split(pictures(len(labels)), torch.tensor(labels))
 
     return Domain(f"toy-{uuid.uuid4()}", split([2, 2]), split([1, 1]), split([0, 0, 0, 1, 2, 2, 1, 0]), ("a", "b", "c"))
 
@@ -73,3 +81,81 @@ def test_a_reading_without_networks_is_refused_and_not_counted(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         final_test({"m": [always(1)]}, domain, question="q")
+
+
+# ------------------------------------------------------------------------------------------------------- class names
+
+
+def knows(c: int, classes: tuple[str, ...] | None) -> Classifier:
+    model = always(c)
+    model.classes = classes
+    return model
+
+
+def owls(classes: tuple[str, ...] = ("cat", "owl")) -> Domain:
+    """Four cats and four owls; the names of domains and splits say so."""
+    y = torch.tensor([0] * 4 + [1] * 4)
+    split = Split(pictures(8), y)
+    return Domain(f"owls-{uuid.uuid4()}", split, split, split, classes)
+
+
+def test_classes_are_compared_by_name() -> None:
+    """A network of three classes and a domain of two: its third score is an owl's, whose label is 1 here."""
+    names = ("cat", "dog", "owl")
+    models = {name: [knows(c, names)] for c, name in enumerate(names)}
+    expected = {"cat": [0.5], "dog": [0.0], "owl": [0.5]}
+    assert final_test(models, owls(), question="q") == expected
+    unnamed = {name: [knows(c, None)] for c, name in enumerate(names)}
+    assert final_test(unnamed, owls(), question="q", classes=names) == expected
+    # Three quarters of owls: it matters which of the two is right.
+    domain = owls()
+    domain = replace(domain, test=Split(domain.test.x, torch.tensor([0, 1, 1, 1, 0, 1, 1, 1])))
+    assert final_test(models, domain, question="q") == {"cat": [0.25], "dog": [0.0], "owl": [0.75]}
+
+
+def test_the_same_classes_in_another_order_are_seen() -> None:
+    domain = owls(("owl", "dog", "cat"))  # labels: four owls, four dogs
+    models = {"owl": [knows(2, ("cat", "dog", "owl"))], "cat": [knows(0, ("cat", "dog", "owl"))]}
+    assert final_test(models, domain, question="q") == {"owl": [0.5], "cat": [0.0]}
+
+
+def test_classes_that_do_not_fit_are_refused_before_a_label_is_read() -> None:
+    domain = owls()
+    with pytest.raises(ValueError, match="3 scores for 2 classes.*classes="):
+        final_test({"m": [knows(0, None)]}, domain, question="q")
+    with pytest.raises(ValueError, match="does not know owl: it was trained on cat, dog, fox"):
+        final_test({"m": [knows(0, ("cat", "dog", "fox"))]}, domain, question="q")
+    with pytest.raises(ValueError, match="trained on cat, dog, owl, but classes=owl, dog, cat"):
+        final_test({"m": [knows(0, ("cat", "dog", "owl"))]}, domain, question="q", classes=("owl", "dog", "cat"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing was answered so far
+        final_test({"m": [knows(0, ("cat", "dog", "owl"))]}, domain, question="q")
+
+
+# ---------------------------------------------------------------------------------------------------- what is counted
+
+
+def test_a_reading_that_failed_is_not_counted(domain: Domain) -> None:
+    for broken in ({"m": [nn.Linear(2, 2)]}, {"m": [always(0), None]}):
+        with pytest.raises((AttributeError, TypeError, ValueError)):
+            final_test(broken, domain, question="q")  # type: ignore[dict-item]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        final_test({"m": [always(1)]}, domain, question="q")
+
+
+def test_two_sets_of_the_same_name_are_two_and_one_set_under_two_names_is_one(domain: Domain) -> None:
+    other = replace(domain, test=Split(domain.test.x + 1, domain.test.y))
+    renamed = replace(domain, name="another")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        final_test({"m": [always(1)]}, domain, question="q")
+        final_test({"m": [always(1)]}, other, question="q")
+    with pytest.warns(UserWarning, match="another have already answered 'q'"):
+        final_test({"m": [always(1)]}, renamed, question="q")
+
+
+def test_a_question_has_words(domain: Domain) -> None:
+    for question in ("", "  ", None):
+        with pytest.raises(ValueError, match="no question"):
+            final_test({"m": [always(1)]}, domain, question=question)  # type: ignore[arg-type]

@@ -31,3 +31,46 @@ def test_impossible_retrieval_is_refused_with_the_shapes() -> None:
         retrieval_precision(query, y2, gallery, y4, 0)
     with pytest.raises(ValueError, match="equal widths"):
         retrieval_precision(query[:, :2], y2, gallery, y4, 1)
+
+
+def labelled(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(n, 3, generator=torch.Generator().manual_seed(seed)), torch.arange(n) % 2
+
+
+def test_rows_and_labels_belong_together() -> None:
+    (q, qy), (g, gy) = labelled(4, 0), labelled(6, 1)
+    with pytest.raises(ValueError, match="4 rows, but 6 gallery labels"):
+        retrieval_precision(q, qy, g[:4], gy, 3)
+    with pytest.raises(ValueError, match="4 rows, but 3 query labels"):
+        retrieval_precision(q, qy[:3], g, gy, 3)
+    with pytest.raises(ValueError, match=r"query labels.*\(4, 1\)"):
+        retrieval_precision(q, qy[:, None], g, gy, 3)
+    with pytest.raises(ValueError, match=r"gallery labels.*\(6, 1\)"):
+        retrieval_precision(q, qy, g, gy[:, None], 3)
+    with pytest.raises(TypeError, match="float32"):
+        retrieval_precision(q, qy.float(), g, gy, 3)
+    for k in (1.0, True):
+        with pytest.raises(TypeError, match="k="):
+            retrieval_precision(q, qy, g, gy, k)  # type: ignore[arg-type]
+
+
+def test_rows_without_a_direction_are_refused() -> None:
+    (q, qy), (g, gy) = labelled(4, 0), labelled(6, 1)
+    q0, g0 = q.clone(), g.clone()
+    q0[1], g0[[2, 3]] = 0, 0
+    with pytest.raises(ValueError, match="1 of 4 query rows are all zeros"):
+        retrieval_precision(q0, qy, g, gy, 1)
+    with pytest.raises(ValueError, match="2 of 6 gallery rows are all zeros"):
+        retrieval_precision(q, qy, g0, gy, 1)
+    q0[1] = float("nan")
+    with pytest.raises(ValueError, match="1 of 4 rows of query features hold NaN"):
+        retrieval_precision(q0, qy, g, gy, 1)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e30])
+def test_lengths_do_not_matter_however_small_or_large(scale: float) -> None:
+    (q, qy), (g, gy) = labelled(40, 0), labelled(60, 1)
+    expected = retrieval_precision(q, qy, g, gy, 5)
+    g = g * torch.where(torch.arange(60) % 3 == 0, scale, 1.0)[:, None]
+    assert torch.equal(retrieval_precision(scale * q, qy, g, gy, 5), expected)
+    assert retrieval_precision(q.half(), qy.int(), q.half(), qy, 1).eq(1).all()

@@ -63,3 +63,42 @@ def test_snd_is_high_for_dense_neighbourhoods() -> None:
     scattered = 3 * torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
     assert snd_score(scattered) < snd_score(UNDECIDED)
     assert snd_score(scattered, temperature=10.0) == pytest.approx(math.log(19), abs=0.01)
+
+
+SCORES = {"entropy": entropy_score, "im": im_score, "snd": snd_score}
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize(
+    ("logits", "message"),
+    [
+        (CERTAIN * float("nan"), "20 of 20 rows"),
+        (CERTAIN - float("inf"), "NaN or infinity"),
+        (CERTAIN[:, :1], "one class"),
+        (CERTAIN[:0], "0 rows"),
+        (CERTAIN[0], r"\(N, D\)"),
+        (CERTAIN.long(), "int64"),
+        (CERTAIN.argmax(1), "int64"),
+    ],
+)
+def test_logits_that_say_nothing_are_refused(name: str, logits: torch.Tensor, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        SCORES[name](logits)
+
+
+def test_scores_of_a_set_need_a_set() -> None:
+    """Of one picture the mutual information is 0 and of two the density, whatever the network says."""
+    with pytest.raises(ValueError, match="1 rows of logits: at least 2"):
+        im_score(CERTAIN[:1])
+    with pytest.raises(ValueError, match="2 rows of logits: at least 3"):
+        snd_score(CERTAIN[:2])
+    for temperature in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="temperature"):
+            snd_score(CERTAIN, temperature=temperature)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_half_precision_and_large_logits_are_scored(name: str) -> None:
+    logits = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
+    assert SCORES[name](logits.half()) == pytest.approx(SCORES[name](logits), abs=2e-2)
+    assert math.isfinite(SCORES[name](1e30 * logits))

@@ -34,7 +34,17 @@ def draw_clusters(rng: np.random.Generator) -> Inputs:
     features = (centres[labels] + rng.normal(size=(80, d))).astype(np.float32)
     order = rng.permutation(80)
     train, test = order[:40], order[40:]
+    # Classes of very unlike size, so that it shows whether means were taken or sums.
+    train = np.concatenate([train[labels[train] == c][: 2 ** (c + 1)] for c in range(k)])
     return Inputs(args=(features[train], labels[train], k, features[test]), truth=labels[test])
+
+
+def means_matter(features: np.ndarray, labels: np.ndarray, k: int, test_features: np.ndarray) -> bool:
+    """By means most test rows come out as their own class, by sums hardly any: the two answers differ."""
+    means = np.stack([features[labels == c].mean(axis=0) for c in range(k)])
+    sums = np.stack([features[labels == c].sum(axis=0) for c in range(k)])
+    by_mean, by_sum = (((test_features[:, None] - m) ** 2).sum(axis=2).argmin(axis=1) for m in (means, sums))
+    return bool((by_mean == by_sum).mean() < 0.5)
 
 
 assignment = Assignment(
@@ -60,7 +70,7 @@ assignment = Assignment(
         ),
         Check(
             "nearest_mean.accuracy", part="nearest_mean_test", points=1, call="drivers.classify", inputs=draw_clusters,
-            compare=Accuracy(at_least=0.7), cases=1,
+            compare=Accuracy(at_least=0.7), cases=1, tells=means_matter,
             hint="Both functions together should classify well separated clusters.",
         ),
     ),

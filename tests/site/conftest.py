@@ -1,0 +1,74 @@
+"""The built book and one browser for all tests of the site."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.site import browser as looking
+from tests.site.pages import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+def _miss(reason: str) -> None:
+    """Skip, or fail where the tests must run."""
+    if os.environ.get("XFERKIT_SITE_TESTS") == "require":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for the whole run."""
+    if importlib.util.find_spec("playwright") is None:
+        _miss("Playwright is not installed: make setup")
+    executable = looking.find_chromium()
+    if executable is None:
+        _miss("there is no Chromium here (Debian: apt-get install chromium; elsewhere set XFERKIT_CHROMIUM)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=executable, args=looking.FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def book(chromium: Browser) -> Path:
+    """The built book: XFERKIT_BOOK, or this checkout's, brought up to date first.
+
+    It asks for the browser, so that nobody waits for a build whose tests are skipped.
+    """
+    if given := os.environ.get("XFERKIT_BOOK"):
+        return Path(given).resolve()
+    if sys.platform == "win32":
+        built = ROOT / "_build/html"
+        if not built.exists():
+            _miss("the book is not built")
+        return built
+    import fcntl
+
+    (ROOT / "_build").mkdir(exist_ok=True)
+    with (ROOT / "_build/.building").open("w") as lock:  # workers side by side: one builds, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if subprocess.run(["make", "-q", "_build/.book"], cwd=ROOT, capture_output=True).returncode:
+            done = subprocess.run(["make", "book"], cwd=ROOT, capture_output=True, text=True)
+            if done.returncode:
+                pytest.fail(f"the book does not build:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}", pytrace=False)
+    return ROOT / "_build/html"
+
+
+@pytest.fixture(scope="session")
+def address(book: Path) -> Iterator[str]:
+    """Where the built book is served."""
+    with looking.serve(book) as url:
+        yield url
