@@ -28,20 +28,27 @@ def check_labels(y: Tensor, n: int | None = None, *, what: str = "labels") -> No
         raise TypeError(f"{what} are {y.dtype}, but must be integers (int64): one class index a picture.")
     if y.ndim != 1:
         raise ValueError(f"{what} must have the shape (N,), not {tuple(y.shape)}: flatten them, or take the argmax.")
+    check_stored(y, what=what)
     if n is not None and len(y) != n:
         raise ValueError(f"{n} rows, but {len(y)} {what}: there must be one for each.")
     if len(y) and int(y.min()) < 0:
         raise ValueError(f"{what} hold {int(y.min())}: class indices start at 0. Leave out what is not to be judged.")
 
 
-def check_features(z: Tensor, *, what: str = "features", least: int = 1) -> None:
-    """Finite floating-point (N, D) with at least `least` rows and one column."""
+def check_floating(z: Tensor, *, what: str = "features") -> None:
+    """Floating-point (N, D) by type and shape: no value is read, for which a training step on a GPU would wait."""
     if not isinstance(z, Tensor):
         raise TypeError(f"{what} must be a tensor (N, D), not {type(z).__name__}.")
     if not z.is_floating_point():
         raise TypeError(f"{what} are {z.dtype}, but must be real floating-point numbers.")
     if z.ndim != 2 or z.shape[1] == 0:
         raise ValueError(f"{what} must have the shape (N, D), not {tuple(z.shape)}.")
+    check_stored(z, what=what)
+
+
+def check_features(z: Tensor, *, what: str = "features", least: int = 1) -> None:
+    """Finite floating-point (N, D) with at least `least` rows and one column."""
+    check_floating(z, what=what)
     if len(z) < least:
         raise ValueError(f"{len(z)} rows of {what}: at least {least} are needed.")
     if not bool(torch.isfinite(z).all()):
