@@ -406,8 +406,8 @@ assignment = Assignment(
         Check(
             "group_folds.ties", part="group_folds_test", points=2, call="group_folds",
             inputs=draw_groups_of_equal_size, compare=Equal(),
-            hint="Of two groups of equal size the one with the smaller number comes first, of two equally full folds "
-            "the one with the smaller number is taken. Group numbers may have gaps.",
+            hint="The text says which of two groups of equal size comes first; of two equally full folds the one with "
+            "the smaller number is taken. Group numbers may have gaps.",
         ),
         Check(
             "cross_validate.accuracies", part="cross_validate_test", points=3, call="drivers.cross_validate_ridge",
