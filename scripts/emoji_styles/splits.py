@@ -14,8 +14,8 @@ def choose_splits(classes: Sequence[str], groups: Sequence[int], to_train: Itera
     """A split for each emoji: whole groups, class by class, as near to the shares as groups allow.
 
     For each class, 500 seeded shuffles of its groups are dealt out, and the first of those that come nearest to the
-    wished counts is kept: counts of emoji and of groups, so that no split is left with a few large groups. A group that spans two classes goes with the class it appears in first; the groups
-    `to_train` go to train.
+    wished counts is kept: counts of emoji and of groups, so that no split is left with a few large groups. A group
+    that spans two classes goes with the class it appears in first; the groups `to_train` go to train.
     """
     split_of: dict[int, str] = dict.fromkeys(to_train, "train")
     for name in dict.fromkeys(classes):

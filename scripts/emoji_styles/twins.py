@@ -107,11 +107,11 @@ def within_cap(emoji: Sequence[Emoji], groups: Sequence[int], first: Sequence[st
     for i, group in enumerate(groups):
         members[group].append(i)
     kept: list[int] = []
-    for group in members.values():
-        order = sorted(group, key=lambda i: (emoji[i]["name"] not in first, random.Random(_lot(emoji[i])).random()))
-        kept += order[:CAP]
+
+    def turn(i: int) -> tuple[bool, float]:
+        name = emoji[i]["name"]
+        return name not in first, random.Random(f"{SEED} {emoji[i]['class']} {name}").random()
+
+    for positions in members.values():
+        kept += sorted(positions, key=turn)[:CAP]
     return sorted(kept)
-
-
-def _lot(e: Emoji) -> str:
-    return f"{SEED} {e['class']} {e['name']}"
