@@ -70,7 +70,7 @@ def refresh_card() -> None:
     """Write the card's generated parts from the data, the labellers' answers and the measured distances."""
     sha256 = hashlib.sha256((ASSETS / "index.json").read_bytes()).hexdigest()
     probes = read_json(PROBES) if PROBES.is_file() else None
-    if probes is not None and probes["data_sha256"] != sha256:
+    if probes is not None and probes["settings"]["index_sha256"] != sha256:
         probes = None  # measured on other data
     write_card(CARD, ASSETS, read_json(ASSETS / "index.json"), sha256, load_answers(), probes)
 
