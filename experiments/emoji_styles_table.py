@@ -27,7 +27,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
 import xferkit as xk
-from xferkit.data.emoji import INDEX_SHA256, STYLES
+from xferkit.data.emoji import SECOND, STYLES
 from xferkit.report import accuracy, balanced_accuracy
 
 QUESTION = (
@@ -137,7 +137,7 @@ def settings(plan: Plan) -> dict[str, Any]:
     return asdict(plan) | {
         "network": "efficientnet_lite0, ImageNet weights, frozen",
         "parts": "train and val",
-        "index_sha256": INDEX_SHA256,  # of the edition of EmojiStyles
+        "index_sha256": SECOND.index_sha256,  # of the edition of EmojiStyles
     }
 
 

@@ -99,7 +99,7 @@ def main() -> None:
     total = sum(path.stat().st_size for path in ASSETS.iterdir())
     groups = len({e["group"] for e in emoji})
     print(f"{len(emoji)} emoji, {len(classes.look)} classes, {groups} groups, {total / 1e6:.2f} MB")
-    print(f'In xferkit/data/emoji.py: INDEX_SHA256 = "{sha256}"')
+    print(f'In xferkit/data/emoji.py, SECOND: "{sha256}"')
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +19,8 @@ import pytest
 import torch
 from PIL import Image
 
-from xferkit.data import emoji as emoji_file
 from xferkit.data import load_domain
-from xferkit.data.emoji import DESIGNERS, SPLITS, STYLES, emoji_index, load_emoji_style
+from xferkit.data.emoji import DESIGNERS, SECOND, SPLITS, STYLES, Edition, emoji_index, load_emoji_style
 
 ROOT = Path(__file__).resolve().parents[3]
 CARD = ROOT / "book" / "data" / "emoji_styles.md"
@@ -51,12 +51,11 @@ def index() -> dict[str, Any]:
 
 
 @pytest.fixture
-def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the data that a test may spoil, in the place that the loader reads."""
+def copy(tmp_path: Path) -> Edition:
+    """A copy of the data that a test may spoil."""
     folder = tmp_path / "emoji_styles"
-    shutil.copytree(emoji_file.FOLDER, folder)
-    monkeypatch.setattr(emoji_file, "FOLDER", folder)
-    yield folder
+    shutil.copytree(SECOND.folder, folder)
+    return replace(SECOND, folder=folder)
 
 
 def card_part(name: str) -> str:
@@ -128,7 +127,7 @@ def test_smaller_sizes_are_averages_not_samples() -> None:
 
 
 def test_set_is_at_most_12_mb() -> None:
-    assert sum(p.stat().st_size for p in emoji_file.FOLDER.iterdir()) <= 12_000_000
+    assert sum(p.stat().st_size for p in SECOND.folder.iterdir()) <= 12_000_000
 
 
 def test_six_styles_of_four_designers(index: dict[str, Any]) -> None:
@@ -165,26 +164,26 @@ def test_unknown_style_and_size_are_named() -> None:
             load_emoji_style("noto", size)
 
 
-def test_missing_sheet_is_named(copy: Path) -> None:
-    (copy / "noto.webp").unlink()
+def test_missing_sheet_is_named(copy: Edition) -> None:
+    (copy.folder / "noto.webp").unlink()
     with pytest.raises(FileNotFoundError, match=r"noto\.webp is missing.*SHA-256 [0-9a-f]{64}.*git checkout"):
-        load_emoji_style("noto")
-    load_emoji_style("twemoji", 16)
+        load_emoji_style("noto", edition=copy)
+    load_emoji_style("twemoji", 16, edition=copy)
 
 
-def test_damaged_sheet_is_named(copy: Path) -> None:
-    data = bytearray((copy / "fluent.webp").read_bytes())
+def test_damaged_sheet_is_named(copy: Edition) -> None:
+    data = bytearray((copy.folder / "fluent.webp").read_bytes())
     data[len(data) // 2] ^= 1
-    (copy / "fluent.webp").write_bytes(bytes(data))
+    (copy.folder / "fluent.webp").write_bytes(bytes(data))
     with pytest.raises(OSError, match=r"fluent\.webp is damaged.*expected [0-9a-f]{64}.*git checkout"):
-        load_emoji_style("fluent")
+        load_emoji_style("fluent", edition=copy)
 
 
-def test_changed_index_is_named(copy: Path) -> None:
-    text = (copy / "index.json").read_text(encoding="utf-8")
-    (copy / "index.json").write_text(text.replace('"split": "test"', '"split": "train"', 1), encoding="utf-8")
+def test_changed_index_is_named(copy: Edition) -> None:
+    text = (copy.folder / "index.json").read_text(encoding="utf-8")
+    (copy.folder / "index.json").write_text(text.replace('"split": "test"', '"split": "train"', 1), encoding="utf-8")
     with pytest.raises(OSError, match=r"index\.json is damaged.*git checkout"):
-        load_emoji_style("noto")
+        load_emoji_style("noto", edition=copy)
 
 
 def test_what_a_reader_changes_is_his_own() -> None:
@@ -406,9 +405,9 @@ def test_card_names_sources_versions_and_licences(index: dict[str, Any]) -> None
 
 def test_licence_texts_are_there_and_are_the_ones_named(index: dict[str, Any]) -> None:
     for style in index["styles"].values():
-        text = (emoji_file.FOLDER / style["licence_file"]).read_text(encoding="utf-8")
+        text = (SECOND.folder / style["licence_file"]).read_text(encoding="utf-8")
         assert LICENCE_TEXTS[style["licence"]] in text and style["url"] in text and style["file"] in text
-    readme = (emoji_file.FOLDER / "README.md").read_text(encoding="utf-8")
+    readme = (SECOND.folder / "README.md").read_text(encoding="utf-8")
     for style in index["styles"].values():
         row = next(line for line in readme.splitlines() if f"`{style['file']}`" in line)
         assert style["licence_file"] in row
@@ -440,14 +439,14 @@ def test_card_sets_this_edition_beside_the_first(index: dict[str, Any]) -> None:
     splits = Counter(e["split"] for e in index["emoji"])
     assert second["Train / val / test"] == " / ".join(str(splits[s]) for s in SPLITS)
     assert (second["Styles"], second["Classes"], second["Emoji"]) == ("6", "14", str(len(index["emoji"])))
-    size = sum(p.stat().st_size for p in emoji_file.FOLDER.iterdir())
+    size = sum(p.stat().st_size for p in SECOND.folder.iterdir())
     assert second["Megabytes"] == f"{size / 1e6:.1f}"
 
 
 def test_card_shows_the_measured_distances(build: SimpleNamespace, index: dict[str, Any]) -> None:
     """From results/, which must be of these pictures; and no test label was read for them."""
     record = json.loads((ROOT / "results" / "emoji_styles_table.json").read_text(encoding="utf-8"))
-    assert record["settings"]["index_sha256"] == emoji_file.INDEX_SHA256
+    assert record["settings"]["index_sha256"] == SECOND.index_sha256
     assert record["test"] is None and record["settings"]["parts"] == "train and val"
     assert card_part("table distances") == build.card.probe_tables(index, record)
     y = torch.cat([part.y for d in [load_domain("emoji_noto", image_size=16)] for part in (d.train, d.val)])
@@ -464,7 +463,7 @@ def test_card_gives_the_files_checksums() -> None:
     rows = card_table("files")
     assert [r[0] for r in rows] == [*sheets, "index.json"]
     for name, size, sha256 in rows:
-        data = (emoji_file.FOLDER / name).read_bytes()
+        data = (SECOND.folder / name).read_bytes()
         assert (f"{len(data):,}", hashlib.sha256(data).hexdigest()) == (size, sha256)
 
 
@@ -508,7 +507,7 @@ def test_figure_is_there_and_light() -> None:
 
 def test_index_is_readable_line_by_line(index: dict[str, Any]) -> None:
     """One emoji a line, so that a change shows in a diff; code points are unique and no name is used twice."""
-    lines = (emoji_file.FOLDER / "index.json").read_text(encoding="utf-8").splitlines()
+    lines = (SECOND.folder / "index.json").read_text(encoding="utf-8").splitlines()
     assert sum('"codepoints"' in line for line in lines) == len(index["emoji"])
     for key in ("codepoints", "name"):
         assert len({e[key] for e in index["emoji"]}) == len(index["emoji"])
