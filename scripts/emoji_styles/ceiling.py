@@ -1,4 +1,4 @@
-"""The ceiling: what labellers see who know the classes and one picture at a time, and nothing else."""
+"""The ceiling: what labellers see who know the classes and the pictures, and nothing else."""
 
 from __future__ import annotations
 
@@ -145,12 +145,13 @@ def ceiling_section(index: dict[str, Any], rows: Sequence[Row]) -> str:
 
 {len(rows)} test pictures, drawn after the classes were frozen (seed {SEED}; as even over classes and styles as
 {len(rows)} allows, no emoji twice), were labelled once by {LABELLER}, in two runs that were independent of one another.
-No person labelled them. A labeller had one picture at a time, without its name or style, and the list of classes with
-the line on each, and nothing else. Shares are in per cent, with Wilson's 95 % intervals; `emoji_styles_labels.csv`
-beside this page has every answer.
+No person labelled them. The kit shows each picture alone and on sheets of ten, under numbers drawn by lot, without name
+or style, and the list of classes with the line on each. Shares are in per cent, with Wilson's 95 % intervals;
+`emoji_styles_labels.csv` beside this page has every answer.
 
 {table(["Style", "Pictures", "Labeller 1 right", "Labeller 2 right", "The two agree"], lines)}
 
 Cohen's kappa of the two is {both:.2f}. What was taken for what, both labellers together: {mistakes}. Two runs of one
-kind of model share its habits, so their agreement says less than that of two people would."""
+kind of model share its habits, so their agreement says less than that of two people would. Such a model may also know
+each emoji by name, so its score bounds what the classes leave open, not what can be told from pixels alone."""
     return text

@@ -554,6 +554,7 @@ def test_answers_are_read_scored_and_shown(build: SimpleNamespace, index: dict[s
     assert sum(score[s]["n"] for s in STYLES) == 100
     text = ceiling.ceiling_section(index, rows)
     assert "labelled once by a vision-language model" in text and "No person labelled them" in text
+    assert "may also know\neach emoji by name" in text
     assert f"plant taken for tool ({plants})" in text
     assert f"| **all** | 100 | 100 [96, 100] | {ceiling.share(100 - plants, 100)} |" in text
     for gone in (right[1:], [*right, right[0]], [("1", "sky"), *right[1:]]):
