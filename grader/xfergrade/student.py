@@ -12,16 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from xfergrade import calling, wire
+from xfergrade.bundle import Bundle, CheckFailed
 from xfergrade.compare import from_json
-
-Bundle = tuple[dict[str, Any], bytes]
-
-
-class CheckFailed(AssertionError):
-    """A check did not pass. Notebooks show the message without the stack."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
 
 
 @lru_cache(maxsize=8)
