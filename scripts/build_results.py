@@ -201,11 +201,41 @@ def benchmark_extraction(found: Results) -> tuple[str, str]:
     return "", markdown_table(rows, ["", "by the clock", "by the processor", "n"], caption=caption)
 
 
+def emoji_styles_table(found: Results) -> tuple[str, str]:
+    styles = found.settings["styles"]
+    colour = [style for style in styles if style != "ink"]
+
+    def of_layer(layer: str, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """(S,) balanced accuracy by seed, mean over these pairs of source and target."""
+        values = [found.array(f"balanced_accuracy.{to}", layer=layer, source=source) for source, to in pairs]
+        return np.mean(values, axis=0)
+
+    rows = [
+        (layer, source, *(share(of_layer(layer, [(source, to)])) for to in styles), len(found.settings["seeds"]))
+        for layer in found.settings["layers"]
+        for source in styles
+    ]
+    kinds = (
+        [(s, s) for s in styles],
+        [(s, t) for s in colour for t in colour if s != t],
+        [(s, "ink") for s in colour],
+        [("ink", t) for t in colour],
+    )
+    at = [mean_sd(of_layer("stage6", pairs), percent=True) for pairs in kinds]
+    sentence = (
+        f"balanced accuracy of the probe on stage6, mean ± deviation over {len(found.settings['seeds'])} seeds: "
+        f"{at[0]} % within a style, {at[1]} % from one colour style to another, {at[2]} % from colour to ink and "
+        f"{at[3]} % from ink to colour."
+    )
+    caption = "Balanced accuracy on training and validation emoji that were held out, in per cent."
+    return sentence, markdown_table(rows, ["layer", "from", *(f"to {s}" for s in styles), "n"], caption=caption)
+
+
 HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
         fine_tuning, plain_vs_residual, pretrain_mini_resnet, letters_to_digits, dann_mnist_m, benchmark_step,
-        benchmark_extraction,
+        benchmark_extraction, emoji_styles_table,
     )
 }  # fmt: skip
 

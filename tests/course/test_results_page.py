@@ -105,7 +105,7 @@ def test_fine_tuning_aggregates() -> None:
     assert found.selection is not None
     chosen = {method: home.choose(found.runs(part="tune", method=method)) for method in home.TUNED}
     assert found.selection["chosen"] == chosen | {"scratch, longer": chosen["scratch"]}
-    labels = {s: xk.load_domain(f"emoji_{s}", image_size=8).test.y for s in found.settings["styles"]}
+    labels = {s: xk.load_domain(f"emoji1_{s}", image_size=8).test.y for s in found.settings["styles"]}
     for run in reported:
         assert run["accuracy"] == {s: home.share_right(said, labels[s]) for s, said in run["predictions"].items()}
     # What is planned is there, neither more nor less, with the settings chosen.
@@ -196,7 +196,7 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
     """Where this fails, the data have changed since: the script has to run again (for letters, drawing takes long)."""
     fingerprint = importlib.import_module("provenance").fingerprint
     plan = script("fine_tuning").Plan()
-    emoji = {s: xk.load_domain(f"emoji_{s}", image_size=plan.image_size) for s in plan.styles}
+    emoji = {s: xk.load_domain(f"emoji1_{s}", image_size=plan.image_size) for s in plan.styles}
     mnist, letters = xk.load_domain("mnist"), xk.models.mini_resnet(pretrained=True).features
     size = script("plain_vs_residual").Plan().image_size
     data = {

@@ -220,7 +220,8 @@ def _name_band(ax: Axes, band: Band, counts: set[int], of: str) -> str:
         "deviation": f"shaded: ± deviation, {n} {of}",
         "interval": f"shaded: 95 % interval, {n} {of}",
     }[band]
-    if all(patch.get_label() != name for patch in ax.patches):
-        # A patch without size: it stands in the legend and nowhere else.
-        ax.add_patch(Rectangle((0, 0), 0, 0, facecolor="0.5", alpha=0.3, linewidth=0, label=name))
+    for patch in [patch for patch in ax.patches if patch.get_label() == name]:
+        patch.remove()  # and comes again below, after the lines drawn since, where the legend's last line stands
+    # A patch without size: it stands in the legend and nowhere else.
+    ax.add_patch(Rectangle((0, 0), 0, 0, facecolor="0.5", alpha=0.3, linewidth=0, label=name))
     return name
