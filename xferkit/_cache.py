@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -21,6 +22,9 @@ from xferkit.session import cache_root
 
 # The oldest entries go when all together take more than this.
 LIMIT = 2 * 10**9
+# What may be removed; a reader may have chosen a folder that holds other files too.
+_ENTRY = re.compile(r"[0-9a-f]{64}\.safetensors")
+_HALF_WRITTEN = re.compile(r"xferkit-.*\.part")
 _said: set[str] = set()
 
 
@@ -61,7 +65,7 @@ def save(key: str, z: Tensor) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         checksum = torch.frombuffer(bytearray(_checksum(key, z)), dtype=torch.uint8)
         raw = safetensors.torch.save({"features": z.contiguous(), "sha256": checksum})
-        handle, part = tempfile.mkstemp(suffix=".part", dir=path.parent)
+        handle, part = tempfile.mkstemp(prefix="xferkit-", suffix=".part", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
         os.replace(part, path)
@@ -99,9 +103,9 @@ def _trim(folder: Path) -> None:
     for file in os.scandir(folder):
         try:
             status = file.stat()
-            if file.name.endswith(".part") and status.st_mtime < time.time() - 86_400:
+            if _HALF_WRITTEN.fullmatch(file.name) and status.st_mtime < time.time() - 86_400:
                 os.unlink(file.path)
-            elif file.name.endswith(".safetensors"):
+            elif _ENTRY.fullmatch(file.name):
                 entries.append((status.st_mtime, status.st_size, file.path))
         except OSError:
             continue  # another process was faster

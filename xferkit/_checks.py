@@ -16,8 +16,11 @@ from torch import Tensor
 def check_pixels(x: Tensor, *, what: str = "pictures") -> None:
     """uint8 (N, 3, H, W), or a `TypeError` or `ValueError` that says what to do."""
     check_uint8(x, what=what)
+    check_stored(x, what=what)
     if x.ndim != 4 or x.shape[1] != 3:
         raise ValueError(f"{what} must have the shape (N, 3, H, W), not {tuple(x.shape)}.")
+    if 0 in x.shape[2:]:
+        raise ValueError(f"{what} of the shape {tuple(x.shape)} have no pixels.")
 
 
 def check_labels(y: Tensor, n: int | None = None, *, what: str = "labels") -> None:
@@ -28,20 +31,27 @@ def check_labels(y: Tensor, n: int | None = None, *, what: str = "labels") -> No
         raise TypeError(f"{what} are {y.dtype}, but must be integers (int64): one class index a picture.")
     if y.ndim != 1:
         raise ValueError(f"{what} must have the shape (N,), not {tuple(y.shape)}: flatten them, or take the argmax.")
+    check_stored(y, what=what)
     if n is not None and len(y) != n:
         raise ValueError(f"{n} rows, but {len(y)} {what}: there must be one for each.")
     if len(y) and int(y.min()) < 0:
         raise ValueError(f"{what} hold {int(y.min())}: class indices start at 0. Leave out what is not to be judged.")
 
 
-def check_features(z: Tensor, *, what: str = "features", least: int = 1) -> None:
-    """Finite floating-point (N, D) with at least `least` rows and one column."""
+def check_floating(z: Tensor, *, what: str = "features") -> None:
+    """Floating-point (N, D) by type and shape: no value is read, for which a training step on a GPU would wait."""
     if not isinstance(z, Tensor):
         raise TypeError(f"{what} must be a tensor (N, D), not {type(z).__name__}.")
     if not z.is_floating_point():
         raise TypeError(f"{what} are {z.dtype}, but must be real floating-point numbers.")
     if z.ndim != 2 or z.shape[1] == 0:
         raise ValueError(f"{what} must have the shape (N, D), not {tuple(z.shape)}.")
+    check_stored(z, what=what)
+
+
+def check_features(z: Tensor, *, what: str = "features", least: int = 1) -> None:
+    """Finite floating-point (N, D) with at least `least` rows and one column."""
+    check_floating(z, what=what)
     if len(z) < least:
         raise ValueError(f"{len(z)} rows of {what}: at least {least} are needed.")
     if not bool(torch.isfinite(z).all()):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from xferkit import _cache
 from xferkit._checks import check_count
-from xferkit._fingerprint import Fingerprint, NotDescribable
+from xferkit._fingerprint import Fingerprint
 from xferkit._loop import shapes_noted
 from xferkit.data import Split, to_float
 from xferkit.train import evaluation_mode, network_and_pictures
@@ -92,6 +92,10 @@ def _compute(
     chunks: dict[str, list[Tensor]] = {name: [] for name in layers}
     for chunk in pictures.split(size):
         z = to_float(chunk.to(where)).to(dtype)
+        if (
+            where.type == "cpu"
+        ):  # convolutions follow the pictures' order in memory, and run up to twice as fast in this
+            z = z.contiguous(memory_format=torch.channels_last)
         for name, stage in stages:
             z = stage(z)
             if name in chunks:
@@ -116,7 +120,7 @@ def _keys(
             so_far.add(name, stage)
             if name in layers:
                 keys[name] = so_far.digest()
-    except (NotDescribable, RuntimeError, TypeError, ValueError):
+    except Exception:  # NotDescribable, or whatever an unusual object does when it is looked at
         return {}
     return keys
 

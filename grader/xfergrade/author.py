@@ -9,11 +9,11 @@ from pathlib import Path
 
 from xfergrade import calling, wire
 from xfergrade.assignment import load_assignment
+from xfergrade.bundle import Bundle, CheckFailed
 from xfergrade.draws import decoded
 from xfergrade.judging import Judge
 from xfergrade.release import make_bundle
 from xfergrade.sandbox import Sandbox
-from xfergrade.student import Bundle, CheckFailed
 
 
 @lru_cache(maxsize=8)

@@ -167,7 +167,7 @@ def visit(browser: Browser, book: Path, address: str, name: str, *, axe: bool = 
     for width in sorted(WIDTHS, reverse=True):
         page.set_viewport_size({"width": width, "height": HEIGHT})
         page.evaluate("window.probes.frames()")
-        for probe in ("overflow", "cut"):
+        for probe in ("overflow", "broken", "cut"):
             seen.overflow += [f"{width} px: {fault}" for fault in page.evaluate(f"window.probes.{probe}()")]
     if axe:
         page.evaluate("window.probes.theme('dark')")

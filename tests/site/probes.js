@@ -70,6 +70,22 @@ window.probes = (() => {
       return faults;
     },
 
+    // A table scrolls sideways rather than break a number or a word in two.
+    broken() {
+      const faults = [];
+      for (const cell of document.querySelectorAll("article table:not(.indextable) :is(td, th)")) {
+        const words = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+        for (let node = words.nextNode(); node; node = words.nextNode()) {
+          if (!/^\s*[\p{L}\p{N}.,_]{2,}\s*$/u.test(node.data) || node.parentElement.closest(".katex")) continue;
+          const range = document.createRange();
+          range.selectNodeContents(node);
+          const lines = new Set([...range.getClientRects()].filter((r) => r.width > 1).map((r) => Math.round(r.top)));
+          if (lines.size > 1) faults.push(`“${node.data.trim()}” stands on ${lines.size} lines of its cell`);
+        }
+      }
+      return faults.slice(0, 6);
+    },
+
     // What scrolls inside itself begins at its beginning: its left end can be reached.
     cut() {
       const faults = [];

@@ -36,6 +36,11 @@ FAULTS = {
     "request that file:// refuses": ("console", "<script>fetch('page.html').then((r) => r.text())</script>"),
     "too wide": ("overflow", "<div style='width: 350px'>wide</div>"),
     "long word": ("overflow", f"<p>{'Donaudampfschiff' * 20}</p>"),
+    "number in two": (
+        "overflow",
+        "<div style='width: 30px'><table style='width: 30px; table-layout: fixed; overflow-wrap: anywhere'>"
+        "<tr><td>1280000</td></tr></table></div>",
+    ),
     "cut on the left": (
         "overflow",
         "<div style='overflow: hidden'><pre style='display: flex; flex-direction: row-reverse; overflow: hidden; "

@@ -134,7 +134,7 @@ def test_the_second_time_nothing_is_computed_and_every_bit_is_the_same(folder: P
     second = extract_features(small(), pictures(), layers=["flatten", "stage1"])  # an equal network, another order
     assert len(asked) == 1 and list(second) == ["flatten", "stage1"]
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert list(folder.iterdir()) == entries(folder)  # nothing half written
+    assert sorted(folder.iterdir()) == entries(folder)  # nothing half written
 
 
 def test_a_layer_kept_for_one_question_serves_another(folder: Path, asked: list[int]) -> None:
@@ -285,7 +285,23 @@ class Handle(nn.Module):
         return x * 2
 
 
-@pytest.mark.parametrize("kind", [Noisy, Counting, Handle])
+class Hostile(nn.Module):
+    """Holds something that fails when it is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        class Closed:
+            def __getattr__(self, name: str) -> NoReturn:
+                raise LookupError(name)
+
+        self.what = Closed()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2
+
+
+@pytest.mark.parametrize("kind", [Noisy, Counting, Handle, Hostile])
 def test_networks_that_give_something_else_each_time_are_not_kept(kind: type[nn.Module], folder: Path) -> None:
     model = Classifier(nn.Sequential(OrderedDict(odd=kind(), flat=nn.Flatten())), nn.Linear(2352, 2))
     extract_features(model, pictures())
@@ -405,12 +421,17 @@ def test_the_cache_stays_within_its_bound_and_keeps_what_was_read_last(
         for age, entry in enumerate(sorted(entries(folder), key=os.path.getmtime)):
             os.utime(entry, (1e9 + age, 1e9 + age))
     extract_features(model, pictures(seed=0))  # read again: now the youngest
-    half = folder / "killed.part"
+    half = folder / "xferkit-killed.part"
     half.write_bytes(b"x" * 10)
     os.utime(half, (1e9, 1e9))
     monkeypatch.setattr("xferkit._cache.LIMIT", 3 * entries(folder)[0].stat().st_size)
+    others = [folder / "model.safetensors", folder / "thesis.part"]  # the reader's own, in the folder that he chose
+    for other in others:
+        other.write_bytes(b"x" * 10**6)
+        os.utime(other, (1e8, 1e8))
     extract_features(model, pictures(seed=3))
-    assert len(entries(folder)) == 3 and not half.exists()
+    assert all(other.exists() for other in others)
+    assert len(entries(folder)) == 3 + 1 and not half.exists()
     asked.clear()
     extract_features(model, pictures(seed=0))
     extract_features(model, pictures(seed=2))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +15,8 @@ import pytest
 import torch
 
 import xferkit
-from xferkit.session import by_profile, data_root, device, profile, seed_everything, setup
+from xferkit import session
+from xferkit.session import by_profile, cache_root, data_root, device, profile, seed_everything, setup, threads
 
 
 def draw() -> tuple[float, float, float]:
@@ -105,3 +111,148 @@ def test_public_names_exist_and_are_documented(name: str) -> None:
     public = getattr(xferkit, name)
     if callable(public):
         assert public.__doc__ and not public.__doc__.startswith(f"{name}("), f"{name} has no docstring of its own"
+
+
+def test_numpys_integers_are_seeds() -> None:
+    setup(seed=3)
+    first = draw()
+    session = setup(seed=np.int64(3))
+    assert draw() == first and session.seed == 3 and type(session.seed) is int
+
+
+@pytest.mark.parametrize(
+    ("seed", "kind"), [(1.0, TypeError), (True, TypeError), ("1", TypeError), (-1, ValueError), (2**64, ValueError)]
+)
+def test_what_is_no_seed_is_refused(seed: object, kind: type[Exception]) -> None:
+    """-1 among them: Python's own generator takes it for 1, and the others do not."""
+    with pytest.raises(kind, match="seed="):
+        seed_everything(seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso8859-2"])
+def test_setup_prints_where_the_terminal_cannot_show_every_character(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XFERKIT_DEVICE", "cpu")
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, write_through=True))
+    setup(seed=7)
+    printed = raw.getvalue().decode(encoding)
+    assert printed.count("\n") == 1 and all(word in printed for word in (torch.__version__, "profile small", "seed 7"))
+
+
+def test_a_missing_home_folder_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    for variable, folder in (("XFERKIT_DATA", data_root), ("XFERKIT_CACHE", cache_root)):
+        monkeypatch.delenv(variable, raising=False)
+        with pytest.raises(OSError, match=f"home folder.*{variable}"):
+            folder()
+
+
+def test_where_features_are_kept_follows_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XFERKIT_CACHE", str(tmp_path))
+    assert cache_root() == tmp_path
+    monkeypatch.setenv("XFERKIT_CACHE", " Off ")
+    assert cache_root() is None
+    monkeypatch.setenv("XFERKIT_CACHE", "")
+    assert cache_root() == Path.home() / ".cache" / "xferkit" / "features"
+
+
+def test_threads_are_pinned_and_put_back() -> None:
+    before = torch.get_num_threads()
+    with threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        with pytest.raises(ZeroDivisionError), threads(before + 2):
+            1 / 0  # noqa: B018
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+    @threads(before + 1)
+    def inside() -> int:
+        return torch.get_num_threads()
+
+    assert inside() == inside() == before + 1 and torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("n", "kind"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_a_number_of_threads_that_is_none_is_refused(n: object, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="n="), threads(n):  # type: ignore[arg-type]
+        pass
+
+
+KEPT = """
+import resource, sys, torch
+import xferkit as xk
+if sys.argv[1] == "setup":
+    xk.setup(0)
+def step():
+    [torch.ones(2_000_000) for _ in range(3)]  # 8 MB each, as a network's activations are
+for _ in range(5):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def pages(how: str, **env: str) -> int:
+    """How many pages twenty steps ask the system for, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT, how], env=os.environ | {"OMP_NUM_THREADS": "1"} | env, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    return int(done.stdout.splitlines()[-1])
+
+
+GLIBC = sys.platform == "linux" and "glibc" in str(os.confstr("CS_GNU_LIBC_VERSION"))
+
+
+@pytest.mark.skipif(not GLIBC, reason="an allocator other than glibc's")
+def test_after_setup_freed_memory_serves_the_next_step() -> None:
+    """At most a few pages for twenty steps that together fill 480 MB, which is 117,000 pages of 4 KB."""
+    assert pages("setup") < 2_000
+    # The reader's own settings are not overruled: here, to give back whatever is free.
+    assert pages("setup", MALLOC_TRIM_THRESHOLD_="0", MALLOC_MMAP_THRESHOLD_="65536") > 50_000
+
+
+@pytest.mark.parametrize("broken", ["platform", "musl", "no such name", "no library", "an own setting"])
+def test_another_allocator_is_left_alone(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> object:
+        raise {"musl": ValueError, "no library": OSError}.get(broken, AttributeError)("mallopt")
+
+    monkeypatch.setattr(session.sys, "platform", "darwin" if broken == "platform" else "linux")
+    monkeypatch.setattr(session.os, "confstr", fail if broken == "musl" else lambda name: "glibc 2.36", raising=False)
+    monkeypatch.setattr(session.ctypes, "CDLL", fail)
+    if broken == "an own setting":
+        monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    assert session._keep_freed_memory() is False
+
+
+IMPORTED = """
+import json, os, random, sys, warnings
+import numpy, torch
+def state():
+    return [
+        torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled(), torch.backends.cudnn.deterministic,
+        str(torch.get_rng_state().sum()), str(numpy.random.get_state()), str(random.getstate()), str(warnings.filters),
+        dict(os.environ), torch.hub.get_dir(), sys.excepthook is sys.__excepthook__,
+    ]
+before = state()
+import xferkit
+after = state()
+print(json.dumps([before == after, [name for name in json.loads(sys.argv[1]) if name in sys.modules]]))
+"""
+
+
+def test_importing_the_package_changes_nothing_and_loads_nothing_heavy() -> None:
+    """What costs a second or two (matplotlib alone does) is loaded by whoever needs it."""
+    heavy = ["matplotlib", "sklearn", "skimage", "scipy", "timm", "torchvision", "mlxtend", "pandas", "IPython"]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, json.dumps(heavy)], capture_output=True, text=True, check=True
+    )
+    same, loaded = json.loads(done.stdout)
+    assert same and loaded == []

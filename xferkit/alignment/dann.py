@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xferkit._checks import check_count, check_number
+from xferkit._checks import check_count, check_floating, check_number
 
 # Ends of a discriminator that gives probabilities, by module and by what autograd calls their functions.
 _SQUASHING = (nn.Sigmoid, nn.Hardsigmoid, nn.LogSigmoid, nn.Softmax, nn.LogSoftmax, nn.Softmin)
@@ -109,8 +109,10 @@ def loss(disc: nn.Module, z_s: Tensor, z_t: Tensor, lam: float) -> Tensor:
     Raises:
         ValueError: the two feature widths differ, a side is empty, λ is negative or not finite, or `disc` gives
             something else than (B,) raw logits.
-        TypeError: `disc` gives no real floating-point numbers.
+        TypeError: features or outputs of `disc` that are no real floating-point numbers.
     """
+    for name, z in (("source", z_s), ("target", z_t)):
+        check_floating(z, what=f"{name} features")
     if z_s.shape[1:] != z_t.shape[1:]:
         raise ValueError(
             f"source features are {tuple(z_s.shape)} and target features {tuple(z_t.shape)}: "

@@ -85,8 +85,8 @@ def _eight_bit(picture: Image.Image, file_format: str | None) -> Image.Image:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """EXIF's orientation after loading (which for TIFF has already turned the picture); 1, upright, if unreadable."""
+    """EXIF's orientation; 1, upright, if it cannot be read, or for a TIFF, which Pillow has turned while loading."""
     try:
-        return int(picture.getexif().get(0x0112, 1))
+        return 1 if picture.format == "TIFF" else int(picture.getexif().get(0x0112, 1))
     except Exception:  # damaged metadata do not make the pixels unreadable
         return 1
