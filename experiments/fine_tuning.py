@@ -273,7 +273,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = options(__doc__ or "", arguments)
     plan = SMOKE if given.smoke else Plan()
     xk.setup(0)
-    domains = {style: xk.load_domain(f"emoji_{style}", image_size=plan.image_size) for style in plan.styles}
+    domains = {style: xk.load_domain(f"emoji1_{style}", image_size=plan.image_size) for style in plan.styles}
     if given.smoke:
         domains = {style: taste(domain, 2) for style, domain in domains.items()}
     lab = Lab(__file__, run, depends=DEPENDS, data=domains | {"network": xk.backbone()}, smoke=given.smoke)

@@ -49,9 +49,10 @@ def options(doc: str, arguments: list[str] | None = None, **flags: str) -> argpa
 
 def taste(domain: xk.Domain, per_class: int = 6) -> xk.Domain:
     """A few pictures of each class in every part, for `--smoke`."""
-    parts = {name: getattr(domain, name) for name in ("train", "val", "test")}
     generator = torch.Generator().manual_seed(0)
-    return replace(domain, **{name: xk.few_labels(split, per_class, generator) for name, split in parts.items()})
+    parts = (domain.train, domain.val, domain.test)
+    train, val, test = (xk.few_labels(split, per_class, generator) for split in parts)
+    return replace(domain, train=train, val=val, test=test)
 
 
 class Lab:

@@ -78,6 +78,7 @@ def fingerprint(data: Mapping[str, xk.Domain | xk.Split | nn.Module]) -> str:
         if isinstance(part, nn.Module):
             add(*part.state_dict().values())
         elif isinstance(part, xk.Split):
+            digest.update(canonical(part.classes).encode() if part.classes else b"")
             add(part.x, part.y, part.groups)
         else:
             digest.update(canonical(part.classes).encode())

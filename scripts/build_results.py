@@ -47,7 +47,7 @@ def share(values: np.ndarray | Sequence[float]) -> str:
     return f"{interval(percent):.1f}" if len(percent) > 1 else f"{percent[0]:.1f}"
 
 
-# For each file one sentence, which the script's header repeats, and one table.
+# For each file one sentence, which the script's header repeats (benchmarks have none), and one table.
 
 
 def fine_tuning(found: Results) -> tuple[str, str]:
@@ -158,10 +158,86 @@ def pretrain_mini_resnet(found: Results) -> tuple[str, str]:
     return sentence, markdown_table(rows, ["letters in", "recognised", "n"], caption="Letters recognised, in per cent.")
 
 
+def median_ratio(rounds: list[Run], of: Callable[[Run], float], to: Callable[[Run], float] | list[Run]) -> float:
+    """The median over rounds of how many times as fast one is as the other in the same round, from their times."""
+    other = [to(run) for run in rounds] if callable(to) else [of(run) for run in to]
+    return float(np.median([slow / of(run) for run, slow in zip(rounds, other, strict=True)]))
+
+
+def benchmark_step(found: Results) -> tuple[str, str]:
+    def rounds(task: str, way: str) -> list[Run]:
+        return sorted(found.runs(task=task, way=way), key=lambda run: run["round"])
+
+    def clock(run: Run) -> float:
+        return run["clock_ms"]
+
+    def processor(run: Run) -> float:
+        return run["user_ms"] + run["system_ms"]
+
+    rows = []
+    for task, way in dict.fromkeys((run["task"], run["way"]) for run in sorted(found.runs(), key=lambda r: r["round"])):
+        runs, hand = rounds(task, way), rounds(task, "by hand")
+        per_second = float(np.median([run["steps_per_second"] for run in runs]))
+        ratios = (f"{median_ratio(runs, of, hand):.2f}" for of in (clock, processor))
+        rows.append((task, way, f"{per_second:.1f}", *ratios, len(runs)))
+    caption = "Steps a second, and how many times as fast as the loop by hand: medians over n rounds."
+    header = ["task", "way", "steps/s", "by the clock", "by the processor", "n"]
+    return "", markdown_table(rows, header, caption=caption)
+
+
+def benchmark_extraction(found: Results) -> tuple[str, str]:
+    rows = []
+    for size in sorted({run["batch_size"] for run in found.runs()}):
+        runs = found.runs(batch_size=size)
+        for way in ("not kept", "kept", "found again"):
+            ratios = [
+                median_ratio(runs, lambda r, w=way, k=kind: r[w][k], lambda r, k=kind: r["bare"][k])
+                for kind in ("clock", "processor")
+            ]
+            rows.append((f"{way}, batches of {size}", *(f"{ratio:.2f}" for ratio in ratios), len(runs)))
+    seconds = [float(np.median([run["import"][kind] for run in found.runs()])) for kind in ("clock", "processor")]
+    rows.append(("`import xferkit` beyond torch (s)", *(f"{value:.2f}" for value in seconds), len(found.runs())))
+    caption = "How many times as fast as a bare forward pass: medians over n rounds."
+    return "", markdown_table(rows, ["", "by the clock", "by the processor", "n"], caption=caption)
+
+
+def emoji_styles_table(found: Results) -> tuple[str, str]:
+    styles = found.settings["styles"]
+    colour = [style for style in styles if style != "ink"]
+
+    def of_layer(layer: str, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """(S,) balanced accuracy by seed, mean over these pairs of source and target."""
+        values = [found.array(f"balanced_accuracy.{to}", layer=layer, source=source) for source, to in pairs]
+        return np.mean(values, axis=0)
+
+    rows = [
+        (layer, source, *(share(of_layer(layer, [(source, to)])) for to in styles), len(found.settings["seeds"]))
+        for layer in found.settings["layers"]
+        for source in styles
+    ]
+    kinds = (
+        [(s, s) for s in styles],
+        [(s, t) for s in colour for t in colour if s != t],
+        [(s, "ink") for s in colour],
+        [("ink", t) for t in colour],
+    )
+    at = [mean_sd(of_layer("stage6", pairs), percent=True) for pairs in kinds]
+    sentence = (
+        f"balanced accuracy of the probe on stage6, mean ± deviation over {len(found.settings['seeds'])} seeds: "
+        f"{at[0]} % within a style, {at[1]} % from one colour style to another, {at[2]} % from colour to ink and "
+        f"{at[3]} % from ink to colour."
+    )
+    caption = "Balanced accuracy on training and validation emoji that were held out, in per cent."
+    return sentence, markdown_table(rows, ["layer", "from", *(f"to {s}" for s in styles), "n"], caption=caption)
+
+
 HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
-    for function in (fine_tuning, plain_vs_residual, pretrain_mini_resnet, letters_to_digits, dann_mnist_m)
-}
+    for function in (
+        fine_tuning, plain_vs_residual, pretrain_mini_resnet, letters_to_digits, dann_mnist_m, benchmark_step,
+        benchmark_extraction, emoji_styles_table,
+    )
+}  # fmt: skip
 
 
 def header_of(script: Path) -> str:
@@ -217,7 +293,8 @@ def section(path: Path) -> str:
     parts = [f"## {found.question}", "\\\n".join(facts)]
     if path.stem in HEADLINES:
         sentence, table = HEADLINES[path.stem](found)
-        parts += [f"{sentence[0].upper()}{sentence[1:]}", table]
+        parts += [f"{sentence[0].upper()}{sentence[1:]}"] if sentence else []
+        parts.append(table)
     return "\n\n".join(parts) + "\n"
 
 

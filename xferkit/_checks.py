@@ -16,8 +16,11 @@ from torch import Tensor
 def check_pixels(x: Tensor, *, what: str = "pictures") -> None:
     """uint8 (N, 3, H, W), or a `TypeError` or `ValueError` that says what to do."""
     check_uint8(x, what=what)
+    check_stored(x, what=what)
     if x.ndim != 4 or x.shape[1] != 3:
         raise ValueError(f"{what} must have the shape (N, 3, H, W), not {tuple(x.shape)}.")
+    if 0 in x.shape[2:]:
+        raise ValueError(f"{what} of the shape {tuple(x.shape)} have no pixels.")
 
 
 def check_labels(y: Tensor, n: int | None = None, *, what: str = "labels") -> None:

@@ -6,7 +6,7 @@ which the notebook's text settles down to ties and empty cases.
 
 import numpy as np
 
-from xfergrade import Accuracy, Assignment, Check, Close, Equal, Inputs, Limits
+from xfergrade import Accuracy, Assignment, Check, Close, Equal, Inputs, Item, Limits
 
 NEAR = Close(rtol=1e-4, atol=1e-5)
 BEFORE_FIT = ("log_softmax", "probe_loss", "probe_gradient")
@@ -251,10 +251,48 @@ def draw_ranking_without_hits(rng: np.random.Generator) -> tuple:
     return (np.zeros(int(rng.integers(3, 12)), dtype=bool),)
 
 
+# What a part graded by hand consists of; the source notebook has the same beside its answers, for graders.
+RUBRIC = {
+    "figure_curves": (
+        Item("four curves and chance, the right data", 2),
+        Item("axes named, with units, from 0", 1),
+        Item("a legend that says what is searched with and in what", 1),
+        Item("readable without colours", 1),
+        Item("like the reference in what matters, and tidy", 1),
+    ),
+    "figure_grid": (
+        Item("right drawings, the group left out", 1),
+        Item("hits and misses marked by a sign", 1),
+        Item("classes named", 1),
+        Item("queries by lot, and credit beneath", 1),
+    ),
+    "answer_numbers": (
+        Item("uses both the catalogue and the search", 1),
+        Item("judges by the right uncertainty", 1),
+        Item("one clear and one unclear comparison of their own", 1),
+    ),
+    "answer_flattery": (
+        Item("variants", 1),
+        Item("shared style, seen in the difference of the columns", 1),
+        Item("the first is independent of style, with numbers", 1),
+    ),
+    "answer_spread": (
+        Item("tells the two sources apart", 1),
+        Item("what more draws, labels or test emoji would change", 1),
+        Item("selection on the same folds, fewer labels", 1),
+    ),
+    "answer_failure": (
+        Item("one definite case with its result", 1),
+        Item("a visible reason, and a judgement", 1),
+        Item("a remedy with a fair comparison", 1),
+    ),
+}
+
 assignment = Assignment(
     title="Probe and retrieval",
     version="1",
     modules=("numpy", "torch", "torch._dynamo", "scipy.optimize"),
+    rubric=RUBRIC,
     limits=Limits(seconds=10, total_seconds=60, memory_mb=1024),
     checks=(
         # ---- part A
@@ -368,8 +406,8 @@ assignment = Assignment(
         Check(
             "group_folds.ties", part="group_folds_test", points=2, call="group_folds",
             inputs=draw_groups_of_equal_size, compare=Equal(),
-            hint="Of two groups of equal size the one with the smaller number comes first, of two equally full folds "
-            "the one with the smaller number is taken. Group numbers may have gaps.",
+            hint="The text says which of two groups of equal size comes first; of two equally full folds the one with "
+            "the smaller number is taken. Group numbers may have gaps.",
         ),
         Check(
             "cross_validate.accuracies", part="cross_validate_test", points=3, call="drivers.cross_validate_ridge",

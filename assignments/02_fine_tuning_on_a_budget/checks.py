@@ -6,7 +6,7 @@ Freezing is judged by the numbers in weights, buffers and scores after steps on 
 import numpy as np
 import torch
 
-from xfergrade import Assignment, Check, Close, Equal, Limits
+from xfergrade import Assignment, Check, Close, Equal, Item, Limits
 
 CONV, POOL, DROP = "conv", "pool", "drop"
 NEAR = Close(rtol=1e-6, atol=1e-8)  # the networks compute in 64-bit precision
@@ -215,10 +215,42 @@ def draw_targets_beyond(rng: np.random.Generator) -> tuple:
     return labels, accuracy, [float(accuracy[0]), float(accuracy[0]) - step, float(accuracy.max()) + step]
 
 
+# What a part graded by hand consists of; the source notebook has the same beside its answers, for graders.
+RUBRIC = {
+    "figure": (
+        Item("axes named with units", 2),
+        Item("all three recipes with mean and spread, and what the spread is", 2),
+        Item("labels paid for, logarithmic, ticks at the budgets", 2),
+        Item("legend or labels, told apart by more than colour", 2),
+        Item("the target", 1),
+        Item("legible and free of clutter", 1),
+    ),
+    "advice": (
+        Item("recipe and price from the run's own table", 2),
+        Item("differences set against the spread", 1),
+        Item("the order at small and large budgets", 1),
+        Item("a limit of this experiment", 1),
+    ),
+    "held_statistics": (
+        Item("running against batch statistics", 1),
+        Item("the head was fitted in evaluation mode", 1),
+        Item("the residual, and the gradient, is large again", 1),
+        Item("distorted features; a random head has nothing to lose", 1),
+        Item("the run's own numbers, with their limits", 1),
+    ),
+    "choosing": (
+        Item("the standard deviation", 1),
+        Item("wrong choices counted, and their cost", 1),
+        Item("why choosing on the test is optimistic", 1),
+        Item("the trade between validation and training labels", 1),
+    ),
+}
+
 assignment = Assignment(
     title="Fine-tuning on a budget",
     version="1",
     modules=("numpy", "torch", "torch._dynamo"),  # the last is what a torch optimizer imports
+    rubric=RUBRIC,
     limits=Limits(seconds=20, total_seconds=120, memory_mb=1024),
     checks=(
         Check(

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from xfergrade import Assignment, Check, Close, Equal, Limits
+from xfergrade import Assignment, Check, Close, Equal, Item, Limits
 
 
 def tensor(rng: np.random.Generator, *shape: int, scale: float = 1.0, dtype: type = np.float64) -> torch.Tensor:
@@ -162,10 +162,34 @@ EARLIER = ("grad_reverse", "domain_loss", "domain_accuracy")
 EXACT = Close(rtol=1e-5, atol=1e-7)
 STEPS = Close(rtol=1e-4, atol=1e-6)
 
+# What a part graded by hand consists of; the source notebook has the same beside its answers, for graders.
+RUBRIC = {
+    "diagnosis": (
+        Item("program 1: the line and its effect", 1),
+        Item("program 1: the tell-tale numbers, with the reason", 1),
+        Item("program 1: why 50 % misleads", 1),
+        Item("program 2: the line and its effect", 1),
+        Item("program 2: the tell-tale numbers, with the reason", 1),
+        Item("program 2: why 50 % misleads", 1),
+    ),
+    "interpretation": (
+        Item("1: two situations", 2),
+        Item("1: a fresh discriminator on held-out points", 1),
+        Item("1: the own number read correctly", 1),
+        Item("2: a choice with its grounds", 1),
+        Item("2: the score's resolution against its spread", 1),
+        Item("2: source accuracy does not see the target", 1),
+        Item("3: spreads compared with numbers", 1),
+        Item("3: what one run would mislead to", 1),
+        Item("3: a sentence no stronger than the runs", 1),
+    ),
+}
+
 assignment = Assignment(
     title="DANN from an empty file",
     version="1",
     modules=("numpy", "torch", "torch._dynamo"),  # the last is what a torch optimizer imports
+    rubric=RUBRIC,
     limits=Limits(seconds=8, memory_mb=512),
     checks=(
         Check(

@@ -19,7 +19,9 @@ import xfergrade
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(xfergrade.__file__).parent
-STUDENTS = {"xfergrade", *(f"xfergrade.{n}" for n in ("calling", "compare", "spec", "student", "text", "wire"))}
+STUDENTS = {"xfergrade"} | {
+    f"xfergrade.{name}" for name in ("bundle", "calling", "compare", "spec", "student", "text", "wire")
+}
 
 
 def project(folder: str) -> dict:

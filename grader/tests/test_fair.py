@@ -65,9 +65,9 @@ def f():
             if isinstance(value, dict) and value.get("given_cells"):
                 return "found"
         frame = frame.f_back
-    return helper() + str(os.path.exists("/tmp/loot"))
+    return helper() + str(os.path.exists(os.environ["TMPDIR"] + "/loot"))
 def g():
-    open("/tmp/loot", "w").close()
+    open(os.environ["TMPDIR"] + "/loot", "w").close()
     return helper()
 """
     stage = Stage(("g#0",), ("helper",), ("def helper():\n    return 'right'\n",))

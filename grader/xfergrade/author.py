@@ -9,11 +9,11 @@ from pathlib import Path
 
 from xfergrade import calling, wire
 from xfergrade.assignment import load_assignment
+from xfergrade.bundle import Bundle, CheckFailed
 from xfergrade.draws import decoded
 from xfergrade.judging import Judge
 from xfergrade.release import make_bundle
 from xfergrade.sandbox import Sandbox
-from xfergrade.student import Bundle, CheckFailed
 
 
 @lru_cache(maxsize=8)
@@ -59,6 +59,6 @@ def check_part(part: str) -> None:
 
 @lru_cache(maxsize=2)
 def _judge(folder: Path, secret: bytes) -> Judge:
-    loaded = load_assignment(folder, secret)
+    loaded = load_assignment(folder)  # nbgrader releases the source as it stands, so no line varies with the secret
     with Sandbox(loaded.spec.modules, loaded.spec.limits, isolation="none") as sandbox:
         return Judge(loaded, secret, sandbox)

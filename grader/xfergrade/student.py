@@ -12,16 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from xfergrade import calling, wire
+from xfergrade.bundle import Bundle, CheckFailed
 from xfergrade.compare import from_json
-
-Bundle = tuple[dict[str, Any], bytes]
-
-
-class CheckFailed(AssertionError):
-    """A check did not pass. Notebooks show the message without the stack."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
 
 
 @lru_cache(maxsize=8)
@@ -73,7 +65,7 @@ def run_check(bundle: dict[str, Any], blob: bytes, check_id: str, namespace: dic
         raise KeyError(f"no visible check is called {check_id!r}. There are: {', '.join(listed)}.")
     spec = listed[check_id]
     # What stands in for earlier parts when this is graded is an answer, so it is not in a student's file.
-    given = ", ".join(f"`{name}`" for name in spec["given"])
+    given = ", ".join(f"`{name}`" for name in spec.get("given", ()))
     own = f" It calls your own {given}; the grader puts right ones there." if given else ""
     compare, drivers = from_json(spec["compare"]), calling.load_drivers(bundle["drivers"])
     for case in spec["cases"]:

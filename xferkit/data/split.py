@@ -38,9 +38,6 @@ class Split:
 
     def __post_init__(self) -> None:
         check_pixels(self.x)
-        check_stored(self.x, what="pictures")
-        if 0 in self.x.shape[2:]:
-            raise ValueError(f"pictures of the shape {tuple(self.x.shape)} have no pixels.")
         n = len(self.x)
         for field, values in (("labels", self.y), ("groups", self.groups)):
             if values is not None:

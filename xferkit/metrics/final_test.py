@@ -6,12 +6,12 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
+from xferkit._checks import check_labels
 from xferkit.data import Domain, Split
-from xferkit.models.classifier import Classifier
+from xferkit.models.classifier import Classifier, unwrap
 from xferkit.train import evaluate, predict
 
 _questions_answered: set[tuple[str, str]] = set()
@@ -40,8 +40,8 @@ def final_test(
     Returns:
         For each method, accuracies in [0, 1] in the order of its networks.
     Raises:
-        ValueError: no networks or no question, a class of the domain that a network does not know, or another number
-            of scores than of classes.
+        ValueError: no networks or no question, a class of the domain that a network does not know, another number of
+            scores than of classes, or as in `evaluate`.
     """
     if not models or not all(len(nets) for nets in models.values()):
         raise ValueError("final_test got no networks: give {'method': [network, …], …}.")
@@ -75,7 +75,7 @@ def _fingerprint(part: Split) -> str:
 def _as_the_network_counts(net: Classifier, domain: Domain, classes: Sequence[str] | None, which: str) -> Split:
     """The test part with its labels numbered as the network's scores are, by class name."""
     scores = predict(net, domain.test.x[:1]).logits.shape[1]
-    stored = getattr(net, "classes", None)
+    stored = getattr(unwrap(net), "classes", None)
     if stored is not None and classes is not None and tuple(stored) != tuple(classes):
         raise ValueError(f"{which} was trained on {', '.join(stored)}, but classes={', '.join(classes)}.")
     ours, theirs = tuple(stored or classes or domain.classes), tuple(domain.classes)
@@ -88,6 +88,6 @@ def _as_the_network_counts(net: Classifier, domain: Domain, classes: Sequence[st
         return domain.test
     if missing := [name for name in theirs if name not in ours]:
         raise ValueError(f"{which} does not know {', '.join(missing)}: it was trained on {', '.join(ours)}.")
-    y = torch.tensor([ours.index(name) for name in theirs])[domain.test.y.cpu()].to(domain.test.y.device)
-    named: dict[str, Any] = {"classes": ours} if hasattr(domain.test, "classes") else {}
-    return replace(domain.test, y=y, **named)
+    check_labels(domain.test.y)
+    y = torch.tensor([ours.index(name) for name in theirs])[domain.test.y.cpu()]
+    return replace(domain.test, y=y.to(domain.test.y.device), classes=ours)

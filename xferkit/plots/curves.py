@@ -213,14 +213,20 @@ def _shade(ax: Axes, x: object, rows: np.ndarray, colour: str, band: Band) -> No
     ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)  # type: ignore[arg-type]
 
 
+class _BandName(Rectangle):
+    """What a shade is: a patch without size, which stands in the legend and nowhere else."""
+
+    def __init__(self, band: Band, of: str, counts: set[int]) -> None:
+        self.kind, self.counts = (band, of), counts
+        n = " to ".join(map(str, sorted({min(counts), max(counts)})))
+        what = {"range": f"range of {n} {of}", "deviation": f"± deviation, {n} {of}"}
+        label = "shaded: " + what.get(band, f"95 % interval, {n} {of}")
+        super().__init__((0, 0), 0, 0, facecolor="0.5", alpha=0.3, linewidth=0, label=label)
+
+
 def _name_band(ax: Axes, band: Band, counts: set[int], of: str) -> str:
-    n = " to ".join(map(str, sorted({min(counts), max(counts)})))
-    name = {
-        "range": f"shaded: range of {n} {of}",
-        "deviation": f"shaded: ± deviation, {n} {of}",
-        "interval": f"shaded: 95 % interval, {n} {of}",
-    }[band]
-    if all(patch.get_label() != name for patch in ax.patches):
-        # A patch without size: it stands in the legend and nowhere else.
-        ax.add_patch(Rectangle((0, 0), 0, 0, facecolor="0.5", alpha=0.3, linewidth=0, label=name))
-    return name
+    for patch in [patch for patch in ax.patches if isinstance(patch, _BandName) and patch.kind == (band, of)]:
+        counts = counts | patch.counts
+        patch.remove()  # one name for all bands of a kind, after the lines drawn since
+    ax.add_patch(name := _BandName(band, of, counts))
+    return str(name.get_label())

@@ -31,7 +31,7 @@ def entropy_score(logits: Tensor) -> float:
         TypeError: no real floating-point logits.
     """
     _check_logits(logits)
-    log_p = F.log_softmax(logits.double(), 1)
+    log_p = F.log_softmax(logits.detach().double(), 1)
     return float((log_p.exp() * log_p).sum(1).mean())
 
 
@@ -49,7 +49,7 @@ def im_score(logits: Tensor) -> float:
         TypeError: no real floating-point logits.
     """
     _check_logits(logits, least=2)
-    mean = F.softmax(logits.double(), 1).mean(0)
+    mean = F.softmax(logits.detach().double(), 1).mean(0)
     return float(-(mean * mean.clamp_min(1e-12).log()).sum()) + entropy_score(logits)
 
 
@@ -73,7 +73,7 @@ def snd_score(logits: Tensor, *, temperature: float = 0.05) -> float:
     """
     _check_logits(logits, least=3)
     check_number(temperature, what="temperature", positive=True)
-    p = F.normalize(F.softmax(logits.double(), 1), dim=1)
+    p = F.normalize(F.softmax(logits.detach().double(), 1), dim=1)
     similarity = (p @ p.T) / temperature
     similarity.fill_diagonal_(-math.inf)
     log_q = F.log_softmax(similarity, 1)

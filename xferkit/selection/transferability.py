@@ -32,7 +32,7 @@ def logme(features: Tensor, y: Tensor) -> float:
     present = y.unique()
     if len(present) < 2:
         raise ValueError(f"all {len(y)} labels are {int(present[0])}: there must be classes to tell apart.")
-    z = features.double()
+    z = features.detach().double()
     n, d = z.shape
     # The fitted α takes up any common scale; with a mean square of one the iteration starts where it does for any.
     largest = z.abs().amax()

@@ -16,7 +16,7 @@ from torch import nn
 from xferkit._checks import check_number
 from xferkit.models.classifier import stages, unwrap
 
-M = TypeVar("M", bound=nn.Module)
+M = TypeVar("M", bound=nn.Module)  #: the module that is given, of whatever class
 
 # Where `freeze` notes, on each part, which of its own parameters it stopped.
 _STOPPED = "stopped_by_freeze"

@@ -88,7 +88,7 @@ def linear_probe(
     """Replace the head, in place, by a logistic regression on frozen features; the penalty is chosen on `val`.
 
     The features are computed once, in evaluation mode, so the encoder is untouched. The head gets a score for each of
-    the class names that `train` carries, or, without names, for every number up to the highest label.
+    the class names that the parts carry, or, without names, for every number up to the highest label.
 
     Args:
         l2s: the penalties to try, as in `fit_logistic`.
@@ -104,10 +104,12 @@ def linear_probe(
         raise ValueError("l2s is empty: give at least one penalty to try.")
     if not isinstance(net := unwrap(model), Classifier):
         raise TypeError(f"linear_probe takes a Classifier, not {type(net).__name__}: it asks for features and head.")
-    names: tuple[str, ...] | None = getattr(train, "classes", None)
+    names = train.classes or val.classes
     num_classes = len(names) if names else int(max(train.y.max(), val.y.max())) + 1
+    for part in (train, val):
+        check_labels(part.y, len(part.x))
     z_train, z_val = predict(net, train).features, predict(net, val).features
-    y_train, y_val = train.y.to(z_train.device), val.y.to(z_val.device, torch.int64)
+    y_train, y_val = train.y.to(z_train.device), val.y.to(z_val.device)
     history: History = {"l2": [], "val_accuracy": [], "val_loss": []}
     heads = []
     for l2 in l2s:

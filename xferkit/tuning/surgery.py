@@ -110,9 +110,12 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
     plain = {}
     for name, tensor in model.state_dict().items():
         for outer, inner in reversed(wrappers):  # from the inside out, so that the outer names still fit
-            if name.startswith(f"{outer}{inner}."):
+            if name.startswith(outer):
+                if not name.startswith(f"{outer}{inner}."):
+                    break  # the wrapper's own, such as a count of averaged networks
                 name = outer + name[len(outer) + len(inner) + 1 :]
-        plain[name] = tensor
+        else:
+            plain[name] = tensor
     return plain
 
 

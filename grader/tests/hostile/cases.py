@@ -318,9 +318,9 @@ return {HONEST}""", before="import atexit, weakref")),
     code("shadows_modules", "puts files named numpy.py and torch.py on the path", FULL,
          body(f"""
 for name in ('numpy', 'torch', 'json', 'wire'):
-    open(f'/tmp/{{name}}.py', 'w').write('raise SystemExit')
-sys.path.insert(0, '/tmp')
-return {HONEST}""", before="import sys")),
+    open(f"{{os.environ['TMPDIR']}}/{{name}}.py", 'w').write('raise SystemExit')
+sys.path.insert(0, os.environ['TMPDIR'])
+return {HONEST}""", before="import os, sys")),
     code("searches_for_the_answers", "searches frames and the heap for expected answers", HALF,
          body(f"""
 frame, found = sys._getframe(), None

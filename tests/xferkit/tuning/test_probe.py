@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -172,3 +173,30 @@ def test_what_cannot_be_fitted_is_refused(change: Callable[[Tensor, Tensor], tup
     z, y, num_classes, l2 = change(*planted())
     with pytest.raises((ValueError, TypeError), match=message):
         fit_logistic(z, y, num_classes, l2=l2)
+
+
+def named(split: Split, *names: str) -> Split:
+    """The pictures of as many classes as there are names."""
+    known = split.subset(split.y < len(names))
+    return replace(known, classes=names)
+
+
+def test_class_names_make_the_head_and_stay_with_the_network() -> None:
+    """A class that has a name and no picture has a score; without names the highest label counts."""
+    train, val = (named(digits(part), "zero", "one", "two") for part in ("train", "val"))
+    model = net()
+    linear_probe(model, train.subset(train.y != 2), val)
+    assert model.classes == ("zero", "one", "two") and model.head.out_features == 3
+    with pytest.raises(ValueError, match="training and validation part name different.*zero, one, two and two, one"):
+        linear_probe(net(), train, named(digits("val"), "two", "one", "zero"))
+    bare = replace(train.subset(train.y != 2), classes=None)
+    linear_probe(model, bare, bare)
+    assert model.classes is None and model.head.out_features == 2
+
+
+def test_pictures_without_a_label_are_refused() -> None:
+    train = digits()
+    unlabelled = replace(train, y=train.y.where(train.y != 4, -1), classes=None)
+    for parts in ((unlabelled, train), (train, unlabelled)):
+        with pytest.raises(ValueError, match="-1"):
+            linear_probe(net(), *parts)

@@ -6,6 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -192,3 +193,16 @@ def test_int32_labels_train() -> None:
     train = digits(n=20)
     narrow = Split(train.x, train.y.int())
     assert finetune(net(), narrow, steps=2, lr=1e-3)["loss"] == finetune(net(), train, steps=2, lr=1e-3)["loss"]
+
+
+@pytest.mark.parametrize("recipe", ["finetune", "gradual_unfreeze"])
+def test_class_names_stay_with_the_network_and_must_agree(recipe: str) -> None:
+    train = digits(n=20)
+    model = net()
+    recipes()[recipe](model, train, steps=3, lr=1e-3)
+    assert model.classes == train.classes
+    other = replace(train, classes=tuple(f"letter {i}" for i in range(10)))
+    with pytest.raises(ValueError, match="scores and the training part name different classes.*letter 0"):
+        recipes()[recipe](model, other, steps=3, lr=1e-3)
+    recipes()[recipe](replace_head(model, 10), other, steps=3, lr=1e-3)
+    assert model.classes == other.classes

@@ -1,4 +1,4 @@
-"""Shared by the tests of the helper package."""
+"""Shared by all tests of the course."""
 
 from __future__ import annotations
 
