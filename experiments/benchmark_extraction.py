@@ -1,15 +1,15 @@
 """How fast are features extracted: beside a bare forward pass, when they are kept for the first time, and found again?
 
-    python experiments/benchmark_extraction.py            about five minutes on one core
+    python experiments/benchmark_extraction.py            about four minutes on one core
     python experiments/benchmark_extraction.py --smoke    a few pictures once; keeps nothing
 
 EfficientNet-Lite0 with ImageNet weights on pictures of EmojiStyles. In one process the ways take turns; a round is one
 pass of each, and goes by the clock and by the processor time of the process. It also asks how long `import xferkit`
 takes beyond torch, in a process of its own each round.
 
-Result (7 rounds, one thread of a busy machine, 128 pictures, by processor time): 1.66 times the throughput of the bare
-pass at batch size 64 and 1.30 times at 16; keeping them costs little (1.63, 1.26); found again they take 25 ms, a
-hundredth. The import takes 0.10 s of processor.
+Result (7 rounds, one thread, 128 pictures, by processor time): 1.66 times the throughput of the bare pass at batch size
+64 and 1.33 times at 16; keeping them costs little (1.67, 1.26); found again they take 22 ms, a hundredth. The import
+takes 0.08 s.
 """
 
 from __future__ import annotations

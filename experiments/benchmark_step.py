@@ -11,7 +11,7 @@ one process the allocator's state that one loop leaves decides the other's speed
 processor time of the process, which other work on the machine disturbs less.
 
 Result (7 rounds, one thread, an hour on two cores that others used too): by processor time the step of domain-
-adversarial training takes 52 ms through xferkit, 67 by hand (1.28 times the work done; 1.57 with the network in
+adversarial training takes 52 ms through xferkit and 67 by hand (1.28 times as fast; 1.57 with the network's weights in
 channels-last order), 67 through skada, 62 through pytorch-adapt. The gain is the allocator's: `setup` asks glibc to
 keep freed memory. By the clock the median ratio is 1.24.
 
