@@ -56,7 +56,7 @@ def arrow(
 
 @styled
 def what_moves(
-    ax: Axes, parts: Sequence[str], rows: Mapping[str, Sequence[tuple[float, bool]] | Sequence[tuple[float, bool, str]]]
+    ax: Axes, parts: Sequence[str], rows: Mapping[str, Sequence[tuple[float, bool] | tuple[float, bool, str]]]
 ) -> None:
     """A row of boxes for each way of training, a box a part of the network: what moves, how fast, and from where.
 
@@ -73,7 +73,7 @@ def what_moves(
     for y, (name, boxes) in enumerate(rows.items()):
         if len(boxes) != len(parts):
             raise ValueError(f"{name!r} has {len(boxes)} boxes for {len(parts)} parts.")
-        for x, (share, fresh, *text) in enumerate(boxes):
+        for x, (share, fresh, text) in enumerate((*each, "")[:3] for each in boxes):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name!r}, {parts[x]}: the share of the rate is {share}, not in [0, 1].")
             colour = to_rgba(PALETTE[1] if fresh else PALETTE[0], 0.12 + 0.7 * share**0.35) if share else "white"
@@ -81,8 +81,7 @@ def what_moves(
             ax.add_patch(
                 Rectangle((x + 0.04, y + 0.1), 0.92, 0.8, facecolor=colour, edgecolor="0.5", hatch=hatch, lw=0.8)
             )
-            if text:
-                ax.text(x + 0.5, y + 0.5, text[0], ha="center", va="center", fontsize=9)
+            ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=9)
     ax.set(xlim=(0, len(parts)), ylim=(len(rows), 0))
     ax.set_xticks([x + 0.5 for x in range(len(parts))], list(parts))
     ax.set_yticks([y + 0.5 for y in range(len(rows))], list(rows))

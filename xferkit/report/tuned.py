@@ -120,7 +120,7 @@ def tuned_interval(
     def as_tuned(trials: Trials, seeds: np.ndarray, items: np.ndarray) -> np.ndarray:
         accuracy = np.einsum("skn,dn->dsk", trials.right, items, optimize=True) / items.sum(1)[:, None, None]
         best = [trials.chosen(each) for each in seeds]
-        return (accuracy[np.arange(len(items)), :, best] * seeds).sum(1) / n_seeds  # type: ignore[no-any-return]
+        return (accuracy[np.arange(len(items)), :, best] * seeds).sum(1) / n_seeds
 
     def gap(seeds: np.ndarray, items: np.ndarray) -> np.ndarray:
         first = as_tuned(a, seeds, items)
@@ -133,4 +133,4 @@ def tuned_interval(
 def class_weights(y: Tensor | np.ndarray) -> np.ndarray:
     """(N,) weights that sum to 1 and give every class the same share: with them a mean is the balanced accuracy."""
     _, index, counts = np.unique(np.asarray(y), return_inverse=True, return_counts=True)
-    return 1 / (counts[index] * len(counts))  # type: ignore[no-any-return]
+    return 1 / (counts[index] * len(counts))
