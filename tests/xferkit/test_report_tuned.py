@@ -31,11 +31,11 @@ def test_the_best_mean_accuracy_is_chosen_and_the_loss_settles_ties() -> None:
     validation = np.array([[0.5, 0.6, 0.6], [0.5, 0.7, 0.7]])
     loss = np.array([[0.1, 2.0, 1.9], [0.1, 2.0, 2.0]])
     each = trials(np.zeros((2, 3, 4)), validation, loss)
-    assert each.chosen() == 2
-    assert trials(np.zeros((2, 3, 4)), validation, -loss).chosen() == 1
+    assert each.chosen().item() == 2
+    assert trials(np.zeros((2, 3, 4)), validation, -loss).chosen().item() == 1
     # 0.1 + 0.2 and 0.15 + 0.15 differ by rounding: still a tie.
     rounding = np.array([[0.1, 0.15], [0.2, 0.15]])
-    assert trials(np.zeros((2, 2, 4)), rounding, np.array([[1.0, 2.0], [1.0, 2.0]])).chosen() == 0
+    assert trials(np.zeros((2, 2, 4)), rounding, np.array([[1.0, 2.0], [1.0, 2.0]])).chosen().item() == 0
 
 
 def test_an_uncertain_choice_widens_the_interval() -> None:

@@ -61,16 +61,18 @@ class Trials:
         )
         return cls(np.array(sorted({run["setting"] for run in found.runs(**where)})), validation, loss, rights)
 
-    def chosen(self, seeds: np.ndarray | None = None) -> int:
+    def chosen(self, seeds: np.ndarray | None = None) -> np.ndarray:
         """The place of the setting with the best mean validation accuracy, ties by the mean loss.
 
         Args:
-            seeds: (S,) how often each seed counts; once each when left out.
+            seeds: (draws, S) how often each seed counts in each draw; once each, in one draw, when left out.
+        Returns:
+            int (draws,).
         """
-        weights = np.ones(len(self.loss)) if seeds is None else seeds
-        # Means that differ by rounding alone are equal.
-        accuracy, loss = np.round(weights @ self.validation / weights.sum(), 9), weights @ self.loss
-        return int(np.lexsort((loss, -accuracy))[0])
+        counts = np.ones((1, len(self.loss))) if seeds is None else seeds
+        accuracy = counts @ self.validation
+        best = accuracy >= accuracy.max(1, keepdims=True) - 1e-9  # means that differ by rounding alone are equal
+        return np.argmin(np.where(best, counts @ self.loss, np.inf), axis=1)
 
 
 def tuned_interval(
@@ -119,8 +121,8 @@ def tuned_interval(
 
     def as_tuned(trials: Trials, seeds: np.ndarray, items: np.ndarray) -> np.ndarray:
         accuracy = np.einsum("skn,dn->dsk", trials.right, items, optimize=True) / items.sum(1)[:, None, None]
-        best = [trials.chosen(each) for each in seeds]
-        return (accuracy[np.arange(len(items)), :, best] * seeds).sum(1) / n_seeds
+        at_best = accuracy[np.arange(len(items)), :, trials.chosen(seeds)]  # (draws, S)
+        return (at_best * seeds).sum(1) / n_seeds
 
     def gap(seeds: np.ndarray, items: np.ndarray) -> np.ndarray:
         first = as_tuned(a, seeds, items)
