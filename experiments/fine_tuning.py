@@ -229,10 +229,15 @@ def labelled(domain: xk.Domain, seed: int) -> tuple[xk.Split, xk.Split]:
     return both.subset(inside), both.subset(~inside)
 
 
-def moved(before: Tensor, after: Tensor) -> dict[str, float]:
-    """How far (N, D) features of the same pictures went: mean distance over mean length, and linear CKA."""
+def moved(before: Tensor, after: Tensor) -> dict[str, float | None]:
+    """How far (N, D) features of the same pictures went: mean distance over mean length, and linear CKA.
+
+    A rate that is far too large can leave a network that says the same of every picture; then there is no CKA.
+    """
     distance = (after - before).norm(dim=1).mean() / before.norm(dim=1).mean()
-    return {"distance": round(distance.item(), 5), "cka": round(xk.metrics.linear_cka(before, after), 5)}
+    collapsed = bool((after == after[0]).all())
+    cka = None if collapsed else round(xk.metrics.linear_cka(before, after), 5)
+    return {"distance": round(distance.item(), 5), "cka": cka}
 
 
 @functools.cache
