@@ -73,9 +73,11 @@ def test_class_weights_make_it_the_balanced_accuracy() -> None:
 
 def test_trials_are_read_from_runs() -> None:
     runs = [
-        {"seed": seed, "setting": setting, "val_accuracy": 0.1 * seed + setting, "val_loss": 1.0, "said": {"ink": text}}
-        for seed in (0, 1) for setting, text in ((0.01, "abc"), (0.1, "aac"))
-    ]  # fmt: skip
+        {"seed": seed, "setting": setting, "val_accuracy": 0.1 * seed + setting, "val_loss": 1.0}
+        | {"said": {"ink": text, "line": "bbb"}}
+        for seed in (0, 1)
+        for setting, text in ((0.01, "abc"), (0.1, "aac"))
+    ]
 
     def array(value: object, *, over: str) -> np.ndarray:
         assert over == "setting"
@@ -87,6 +89,8 @@ def test_trials_are_read_from_runs() -> None:
     assert each.settings.tolist() == [0.01, 0.1]
     assert each.validation == pytest.approx(np.array([[0.01, 0.1], [0.11, 0.2]]))
     assert each.right.tolist() == [[[1, 1, 1], [1, 0, 1]]] * 2
+    both = Trials.read(found, ["said.ink", "said.line"], torch.tensor([0, 1, 2]))
+    assert both.right.tolist() == [[[0.5, 1, 0.5], [0.5, 0.5, 0.5]]] * 2
     with pytest.raises(ValueError, match="predictions and labels"):
         Trials.read(found, "said.ink", torch.tensor([0, 1]))
 
