@@ -34,7 +34,7 @@ QUESTION = (
 )
 RULE = "the best mean accuracy over the seeds on source pictures that they did not learn from; ties by the mean loss"
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
-HIGHER = (3e-4, 1e-3, 3e-3, 1e-2)  # where few weights move, late or slowly, or nothing is there to be lost
+HIGHER = (3e-4, 1e-3, 3e-3, 1e-2)  # for those whose best rate lay at the upper edge of the others' grid
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 LAYER_DECAY = 0.5
 LAST_BLOCKS = ("stage7", "top")
@@ -148,7 +148,7 @@ METHODS: dict[str, Callable[[xk.Classifier, xk.Split, Job], None]] = {
 }
 TUNED = tuple(m for m in METHODS if m != "scratch, longer")
 KUMAR_METHODS = TUNED[:5]
-WITH_HIGHER_RATES = ("last blocks", "discriminative rates", "gradual unfreezing", "scratch")
+WITH_HIGHER_RATES = (*TUNED[3:5], "last blocks", "discriminative rates", "scratch")
 
 
 class Pixels(nn.Module):
