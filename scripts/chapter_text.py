@@ -116,7 +116,7 @@ class Question:
         for words, answer in self.choices:
             if not re.match(r"\*\*(Right|Wrong)\.\*\* ", answer) or prose_words(answer) < 6:
                 yield f"the answer to {words!r} begins with **Right.** or **Wrong.** and says why"
-            if re.search(r"[`$*_]|\]\(", words):
+            if re.search(r"[`$*]|\b_|_\b|\]\(", words):
                 yield f"{words!r} is shown as it stands: a summary takes no Markdown and no formulas"
         if len({words for words, _ in self.choices}) < len(self.choices):
             yield "two choices are alike"
