@@ -372,7 +372,7 @@ def test_a_grid_needs_columns_and_a_size(given: dict[str, int]) -> None:
 
 
 def test_intervals_stand_beside_one_another_at_their_names() -> None:
-    rows = {"LP-FT": [Interval(0.1, 0.05, 0.2), Interval(-0.1, -0.3, 0.0)], "head only": [Interval(0.2, 0.1, 0.3)] * 2}
+    rows = {"LP-FT": [Interval(10, 5, 20), Interval(-10, -30, 0)], "head only": [Interval(20, 10, 30)] * 2}
     ax = plot_intervals(rows, ["near", "far"], ylabel="points")
     first, second = (container.lines[0] for container in ax.containers)
     assert np.allclose(first.get_ydata(), [10, -10]) and np.allclose(second.get_ydata(), [20, 20])

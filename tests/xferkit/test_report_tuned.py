@@ -31,11 +31,11 @@ def test_the_best_mean_accuracy_is_chosen_and_the_loss_settles_ties() -> None:
     validation = np.array([[0.5, 0.6, 0.6], [0.5, 0.7, 0.7]])
     loss = np.array([[0.1, 2.0, 1.9], [0.1, 2.0, 2.0]])
     each = trials(np.zeros((2, 3, 4)), validation, loss)
-    assert each.chosen() == 2
-    assert trials(np.zeros((2, 3, 4)), validation, -loss).chosen() == 1
+    assert each.chosen().item() == 2
+    assert trials(np.zeros((2, 3, 4)), validation, -loss).chosen().item() == 1
     # 0.1 + 0.2 and 0.15 + 0.15 differ by rounding: still a tie.
     rounding = np.array([[0.1, 0.15], [0.2, 0.15]])
-    assert trials(np.zeros((2, 2, 4)), rounding, np.array([[1.0, 2.0], [1.0, 2.0]])).chosen() == 0
+    assert trials(np.zeros((2, 2, 4)), rounding, np.array([[1.0, 2.0], [1.0, 2.0]])).chosen().item() == 0
 
 
 def test_an_uncertain_choice_widens_the_interval() -> None:
@@ -73,9 +73,11 @@ def test_class_weights_make_it_the_balanced_accuracy() -> None:
 
 def test_trials_are_read_from_runs() -> None:
     runs = [
-        {"seed": seed, "setting": setting, "val_accuracy": 0.1 * seed + setting, "val_loss": 1.0, "said": {"ink": text}}
-        for seed in (0, 1) for setting, text in ((0.01, "abc"), (0.1, "aac"))
-    ]  # fmt: skip
+        {"seed": seed, "setting": setting, "val_accuracy": 0.1 * seed + setting, "val_loss": 1.0}
+        | {"said": {"ink": text, "line": "bbb"}}
+        for seed in (0, 1)
+        for setting, text in ((0.01, "abc"), (0.1, "aac"))
+    ]
 
     def array(value: object, *, over: str) -> np.ndarray:
         assert over == "setting"
@@ -87,6 +89,8 @@ def test_trials_are_read_from_runs() -> None:
     assert each.settings.tolist() == [0.01, 0.1]
     assert each.validation == pytest.approx(np.array([[0.01, 0.1], [0.11, 0.2]]))
     assert each.right.tolist() == [[[1, 1, 1], [1, 0, 1]]] * 2
+    both = Trials.read(found, ["said.ink", "said.line"], torch.tensor([0, 1, 2]))
+    assert both.right.tolist() == [[[0.5, 1, 0.5], [0.5, 0.5, 0.5]]] * 2
     with pytest.raises(ValueError, match="predictions and labels"):
         Trials.read(found, "said.ink", torch.tensor([0, 1]))
 

@@ -17,14 +17,12 @@ def plot_intervals(
     x: Sequence[str],
     *,
     ylabel: str,
-    scale: float = 100.0,
     ax: Axes | None = None,
 ) -> Axes:
     """For each method a mark with its interval over every name in `x`, side by side; a line at 0 where 0 is in reach.
 
     Args:
         intervals: for each method, one `Interval` a name.
-        scale: what means and ends are multiplied by; 100 makes per cent, or points, of shares.
     Raises:
         ValueError: no method, or another number of intervals than of names.
     """
@@ -36,7 +34,7 @@ def plot_intervals(
         if len(row) != len(x):
             raise ValueError(f"{name!r} has {len(row)} intervals for {len(x)} names.")
         at = np.arange(len(x)) + 0.13 * (i - (len(intervals) - 1) / 2)
-        mean, low, high = (scale * np.array([getattr(each, end) for each in row]) for end in ("mean", "low", "high"))
+        mean, low, high = (np.array([getattr(each, end) for each in row]) for end in ("mean", "low", "high"))
         ends, marker = [mean - low, high - mean], MARKERS[i % len(MARKERS)]
         ax.errorbar(at, mean, ends, fmt=marker, color=colours[name], label=name, markersize=5, linewidth=1.6)
     if ax.get_ylim()[0] < 0 < ax.get_ylim()[1]:

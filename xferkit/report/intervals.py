@@ -44,6 +44,11 @@ class Interval:
     high: float
     level: float = 0.95
 
+    @property
+    def percent(self) -> Interval:
+        """The same in per cent, or in points, for an interval of shares."""
+        return Interval(100 * self.mean, 100 * self.low, 100 * self.high)
+
     def ends(self, spec: str = ".1f") -> str:
         return f"[{self.low:{spec}}, {self.high:{spec}}]".replace("-", "−")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ class Trials:
         settings: (K,) what was tried.
         validation: (S, K) accuracies by which the setting is chosen.
         loss: (S, K) the losses that settle ties.
-        right: (S, K, N) whether each test item was recognised, 1 or 0.
+        right: (S, K, N) whether each test item was recognised, 1 or 0, or in which share of its versions.
     Raises:
         ValueError: shapes that do not belong together, or NaN.
     """
@@ -40,37 +42,40 @@ class Trials:
             )
 
     @classmethod
-    def read(cls, found: Any, said: str, y: Tensor, **where: Any) -> Trials:
+    def read(cls, found: Any, said: str | Sequence[str], y: Tensor, **where: Any) -> Trials:
         """From the runs of a results file that agree with the keywords.
 
         Args:
             found: what `xferkit.results.load` returns; its runs have a `setting`, `val_accuracy` and `val_loss`.
-            said: the name of the predicted classes, a letter each, such as "predictions.ink".
+            said: the name of the predicted classes, a letter each, such as "predictions.ink"; of several names, such as
+                those of styles that show the same items, the mean.
             y: int64 (N,), the true classes.
         """
 
-        def right(run: Any) -> list[bool]:
-            text: Any = run
-            for part in said.split("."):
-                text = text[part]
-            check_same_length(text, y, what="predictions and labels")
-            return [ord(letter) - ord("a") == c for letter, c in zip(text, y.tolist(), strict=True)]
+        def right(run: Any) -> np.ndarray:
+            texts = [reduce(lambda part, name: part[name], path.split("."), run) for path in names]
+            for text in texts:
+                check_same_length(text, y, what="predictions and labels")
+            return np.mean([[ord(letter) - ord("a") for letter in text] == y.numpy() for text in texts], axis=0)
 
+        names = [said] if isinstance(said, str) else list(said)
         validation, loss, rights = (
             found.array(value, over="setting", **where) for value in ("val_accuracy", "val_loss", right)
         )
         return cls(np.array(sorted({run["setting"] for run in found.runs(**where)})), validation, loss, rights)
 
-    def chosen(self, seeds: np.ndarray | None = None) -> int:
+    def chosen(self, seeds: np.ndarray | None = None) -> np.ndarray:
         """The place of the setting with the best mean validation accuracy, ties by the mean loss.
 
         Args:
-            seeds: (S,) how often each seed counts; once each when left out.
+            seeds: (draws, S) how often each seed counts in each draw; once each, in one draw, when left out.
+        Returns:
+            int (draws,).
         """
-        weights = np.ones(len(self.loss)) if seeds is None else seeds
-        # Means that differ by rounding alone are equal.
-        accuracy, loss = np.round(weights @ self.validation / weights.sum(), 9), weights @ self.loss
-        return int(np.lexsort((loss, -accuracy))[0])
+        counts = np.ones((1, len(self.loss))) if seeds is None else seeds
+        accuracy = counts @ self.validation
+        best = accuracy >= accuracy.max(1, keepdims=True) - 1e-9  # means that differ by rounding alone are equal
+        return np.argmin(np.where(best, counts @ self.loss, np.inf), axis=1)
 
 
 def tuned_interval(
@@ -119,8 +124,8 @@ def tuned_interval(
 
     def as_tuned(trials: Trials, seeds: np.ndarray, items: np.ndarray) -> np.ndarray:
         accuracy = np.einsum("skn,dn->dsk", trials.right, items, optimize=True) / items.sum(1)[:, None, None]
-        best = [trials.chosen(each) for each in seeds]
-        return (accuracy[np.arange(len(items)), :, best] * seeds).sum(1) / n_seeds
+        at_best = accuracy[np.arange(len(items)), :, trials.chosen(seeds)]  # (draws, S)
+        return (at_best * seeds).sum(1) / n_seeds
 
     def gap(seeds: np.ndarray, items: np.ndarray) -> np.ndarray:
         first = as_tuned(a, seeds, items)
