@@ -334,11 +334,11 @@ def main(arguments: list[str] | None = None) -> None:
     probes = plan.grid(["head only"])
     penalty = choose(lab.run(probes))["head only"]  # LP-FT begins at this probe
     grid = probes + plan.grid(TUNED[1:], penalty)
-    if given.backwards:
-        lab.run(grid[::-1])
+    order = -1 if given.backwards else 1
+    lab.run(grid[::order])
     chosen = choose(lab.run(grid))
     beside = plan.beside(chosen)
-    lab.run(beside)
+    lab.run(beside[::order])
 
     # Everything is settled: now, and only now, the test labels.
     jobs = [job for job in grid if job.setting == chosen[job.method]] + beside
