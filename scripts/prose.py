@@ -83,7 +83,7 @@ VERSION = re.compile(r"\b(?:CC BY(?:-SA|-NC|-ND)*|Apache(?: License)?,?|[Vv]ersi
 CITED = re.compile(r"\]\([^)]*(?:bibliography|references)[^)]*\)|\{cite|<!--\s*paper\s*-->")
 FIGURE = re.compile(r"(?<![\w.])\d[\d,]*\.\d+(?![\w.]*\d)|(?<![\w.])\d[\d,.]*\s?(?:%|per cent)")
 MARKED_FIGURE = re.compile(r"\s*(?:%|per cent)?\s*<!--\s*=")
-SENTENCE_END = re.compile(r"(?<=[.!?:])[\s*]+(?=[A-Z“\"(*`$])|\n\s*\n|\n\s*[-*|#>]|\n\s*\d+\. ")
+SENTENCE_END = re.compile(r"(?<!\bal\.)(?<=[.!?:])[\s*]+(?=[A-Z“\"(*`$])|\n\s*\n|\n\s*[-*|#>]|\n\s*\d+\. ")
 
 
 def unmarked(source: str) -> list[str]:
