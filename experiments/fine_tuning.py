@@ -201,9 +201,13 @@ class Plan:
         ]
 
     def beside(self, chosen: dict[str, float]) -> list[Job]:
-        """With the chosen settings: longer from scratch, a second source, pixels that are not the network's."""
+        """With the chosen settings: longer runs, a second source, pixels that are not the network's."""
         penalty = chosen["head only"]
         jobs = [self.job("scratch, longer", chosen["scratch"], seed, penalty) for seed in self.few_seeds]
+        for method in ("whole network", "whole network, augmented"):
+            for seed in self.few_seeds:
+                job = self.job(method, chosen[method], seed, penalty)
+                jobs.append(replace(job, steps=self.longer * job.steps))
         for method in KUMAR_METHODS:
             for seed in self.few_seeds:
                 jobs.append(self.job(method, chosen[method], seed, penalty, source=self.second_source))
@@ -305,6 +309,7 @@ def choose(records: Sequence[dict[str, Any]]) -> dict[str, float]:
 def group(job: Job, plan: Plan) -> str:
     """The name of what is compared: the method, and what was not as usual."""
     notes = [f"from {job.source}"] * (job.source != plan.source) + [job.pixels] * (job.pixels != "right")
+    notes += ["longer"] * (job.steps != plan.steps and not job.method.endswith("longer"))
     return ", ".join([job.method, *notes])
 
 

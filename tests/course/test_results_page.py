@@ -105,8 +105,7 @@ def by_group(runs: list[dict[str, Any]], label: Any, field: str = "accuracy") ->
 def test_fine_tuning_aggregates() -> None:
     found, home, plan = results.load("fine_tuning"), script("fine_tuning"), script("fine_tuning").Plan()
     assert found.selection is not None and found.test is not None
-    beside = {"source": [plan.second_source], "pixels": list(home.Pixels.CHANGES), "method": ["scratch, longer"]}
-    grid = [run for run in found.runs() if not any(run[field] in values for field, values in beside.items())]
+    grid = found.runs(source=plan.source, pixels="right", steps=plan.steps)
     chosen = home.choose(grid)
     assert found.selection["chosen"] == chosen
     # What is planned is there, neither more nor less, with the settings chosen.
