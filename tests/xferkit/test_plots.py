@@ -21,6 +21,7 @@ from xferkit.plots import (
     plot_band,
     plot_curves,
     plot_embedding,
+    plot_intervals,
     plot_spread,
     plot_transfer,
     show_images,
@@ -28,6 +29,7 @@ from xferkit.plots import (
     use_style,
 )
 from xferkit.plots.style import STYLE, colours_for
+from xferkit.report import Interval
 
 
 @pytest.fixture(autouse=True)
@@ -359,3 +361,37 @@ def test_titles_and_edges_are_one_a_picture(given: dict[str, list[str]]) -> None
 def test_a_grid_needs_columns_and_a_size(given: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="columns|size"):
         show_images(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), **given)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------------- intervals, what moves
+
+
+def test_intervals_stand_beside_one_another_at_their_names() -> None:
+    rows = {"LP-FT": [Interval(10, 5, 20), Interval(-10, -30, 0)], "head only": [Interval(20, 10, 30)] * 2}
+    ax = plot_intervals(rows, ["near", "far"], ylabel="points")
+    first, second = (container.lines[0] for container in ax.containers)
+    assert np.allclose(first.get_ydata(), [10, -10]) and np.allclose(second.get_ydata(), [20, 20])
+    assert first.get_xdata()[0] < 0 < second.get_xdata()[0]
+    (segments,) = ax.containers[0].lines[2]
+    assert np.allclose([s[:, 1] for s in segments.get_segments()], [[5, 20], [-30, 0]])
+    assert to_hex(first.get_color()) == to_hex(colour_of("LP-FT"))
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["near", "far"]
+    with pytest.raises(ValueError, match="2 intervals for 1 names"):
+        plot_intervals(rows, ["near"], ylabel="points")
+    with pytest.raises(ValueError, match="no interval"):
+        plot_intervals({}, ["near"], ylabel="points")
+
+
+def test_what_moves_hatches_what_is_frozen_and_colours_what_is_fresh() -> None:
+    _, ax = plt.subplots()
+    rows = {"probe": [(0, False), (1, True)], "all": [(0.1, False, "2"), (1, False)]}
+    diagrams.what_moves(ax, ["stem", "head"], rows)
+    frozen, fresh, slow, full = ax.patches
+    assert frozen.get_hatch() == "///" and not fresh.get_hatch()
+    assert to_hex(fresh.get_facecolor()) == to_hex(PALETTE[1]) and to_hex(slow.get_facecolor()) == to_hex(PALETTE[0])
+    assert slow.get_alpha() is None and slow.get_facecolor()[3] < full.get_facecolor()[3]
+    assert [t.get_text() for t in ax.texts if t.get_text()] == ["2"]
+    with pytest.raises(ValueError, match="1 boxes for 2 parts"):
+        diagrams.what_moves(ax, ["stem", "head"], {"probe": [(0, False)]})
+    with pytest.raises(ValueError, match="not in"):
+        diagrams.what_moves(ax, ["stem"], {"probe": [(2, False)]})

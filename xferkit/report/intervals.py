@@ -25,7 +25,7 @@ def mean_sd(values: Numbers, *, percent: bool = False, digits: int = 1) -> str:
     Raises:
         ValueError: no value, NaN or infinity, or values in more than one dimension.
     """
-    v = _finite(values, "values", dims=(1,)) * (100 if percent else 1)
+    v = finite(values, "values", dims=(1,)) * (100 if percent else 1)
     spread = f"{NBSP}±{NBSP}{v.std(ddof=1):.{digits}f}" if len(v) > 1 else ""
     return f"{v.mean():.{digits}f}{spread}".replace("-", "−")
 
@@ -42,6 +42,12 @@ class Interval:
     mean: float
     low: float
     high: float
+    level: float = 0.95
+
+    @property
+    def percent(self) -> Interval:
+        """The same in per cent, or in points, for an interval of shares."""
+        return Interval(100 * self.mean, 100 * self.low, 100 * self.high)
 
     def ends(self, spec: str = ".1f") -> str:
         return f"[{self.low:{spec}}, {self.high:{spec}}]".replace("-", "−")
@@ -77,7 +83,7 @@ def interval(
     Raises:
         ValueError: NaN, fewer than two of what is to be resampled, or groups of another length.
     """
-    rows = _finite(values, "values", dims=(1, 2))
+    rows = finite(values, "values", dims=(1, 2))
     if resample not in ("all", "seeds", "items"):
         raise ValueError(f"resample={resample!r}: choose 'all', 'seeds' or 'items'.")
     if rows.ndim == 1 and resample == "seeds":
@@ -87,7 +93,7 @@ def interval(
     draws = check_count(draws, what="draws", least=100)
     over_seeds, over_items = rows.ndim == 2 and resample != "items", rows.ndim == 1 or resample != "seeds"
     rows = np.atleast_2d(rows)
-    index = _group_index(groups, rows.shape[1])
+    index = group_index(groups, rows.shape[1])
     sums = np.array([np.bincount(index, row) for row in rows])  # (seeds, groups)
     counts = np.bincount(index)  # items in each group
     for resampled, n, name in ((over_seeds, len(sums), "seeds"), (over_items, len(counts), "items or groups")):
@@ -108,7 +114,7 @@ def interval(
         picks = times(len(counts), len(part)) if over_items else np.ones(part.shape)
         means[drawn] = (part * picks).sum(1) / (picks @ counts)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(rows.mean()), float(low), float(high))
+    return Interval(float(rows.mean()), float(low), float(high), level)
 
 
 def paired_bootstrap(
@@ -129,13 +135,13 @@ def paired_bootstrap(
     Raises:
         ValueError: a and b have different shapes, or as in `interval`.
     """
-    first, second = (_finite(v, name, dims=(1, 2)) for v, name in ((a, "a"), (b, "b")))
+    first, second = (finite(v, name, dims=(1, 2)) for v, name in ((a, "a"), (b, "b")))
     if first.shape != second.shape:
         raise ValueError(f"a has the shape {first.shape}, b {second.shape}: pairs need the same seeds and items.")
     return interval(first - second, groups=groups, resample=resample, draws=draws, level=level, seed=seed)
 
 
-def _finite(values: Numbers, what: str, *, dims: tuple[int, ...]) -> np.ndarray:
+def finite(values: Numbers, what: str, *, dims: tuple[int, ...]) -> np.ndarray:
     if isinstance(values, Tensor):
         values = values.detach().cpu().double().numpy()
     try:
@@ -150,7 +156,7 @@ def _finite(values: Numbers, what: str, *, dims: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def _group_index(groups: Tensor | np.ndarray | None, n: int) -> np.ndarray:
+def group_index(groups: Tensor | np.ndarray | None, n: int) -> np.ndarray:
     if groups is None:
         return np.arange(n)
     array = groups.cpu().numpy() if isinstance(groups, Tensor) else np.asarray(groups)
