@@ -284,9 +284,9 @@ def section(path: Path) -> str:
     """What the page says of one file."""
     found = results.load(path.stem)
     script = ROOT / found.script
-    read_in = ", ".join(f"[](../chapters/{chapter})" for chapter in readers(path.stem)) or "no chapter"
+    chapters = [f"[chapter {chapter[:2]}](../chapters/{chapter})" for chapter in readers(path.stem)]
     facts = [
-        f"Script `{found.script}`, file `results/{path.name}`, read in {read_in}.",
+        f"Script `{found.script}`, file `results/{path.name}`, read in {', '.join(chapters) or 'no chapter'}.",
         f"{computing(found, script)}. {machine(found.environment)}.",
     ]
     if note := found.environment.get("carried_over"):

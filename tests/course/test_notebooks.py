@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import subprocess
@@ -102,18 +101,6 @@ def test_lines_of_code_fit_the_page(path: Path) -> None:
     code = [cell.source for cell in cells if cell.cell_type == "code" and "%pip" not in cell.source]
     code += [found[2] for cell in cells for found in SOLUTION.finditer(cell.source) if cell.cell_type == "markdown"]
     assert [line for source in code for line in source.splitlines() if len(line) > 88] == []
-
-
-def test_no_function_is_defined_in_two_chapters() -> None:
-    """What two chapters need belongs into xferkit, where it is tested."""
-    homes: dict[str, set[str]] = {}
-    for path in CHAPTERS:
-        for cell in code_cells(path)[1:]:  # the set-up cell has magics
-            for node in ast.walk(ast.parse(cell.source)):
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    homes.setdefault(node.name, set()).add(path.stem)
-    methods = {"forward", "backward"}
-    assert {name: homes[name] for name in homes if len(homes[name]) > 1 and name not in methods} == {}
 
 
 def test_every_notebook_in_the_folder_is_a_chapter() -> None:

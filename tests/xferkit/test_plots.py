@@ -70,6 +70,11 @@ print(matplotlib.rcParams["font.size"], matplotlib.rcParams["legend.frameon"])
     assert run(code).splitlines() == ["set()", "10.5 False"]
 
 
+def test_setup_gives_the_look_to_a_pyplot_that_comes_later() -> None:
+    code = "import xferkit as xk; xk.setup(); import matplotlib.pyplot as plt; print(plt.rcParams['font.size'])"
+    assert run(code).splitlines()[-1] == "10.5"
+
+
 def test_the_style_is_set_when_it_is_asked_for() -> None:
     with plt.rc_context():
         use_style()
