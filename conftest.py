@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 
 ROOT = Path(__file__).parent
-sys.path.insert(0, str(ROOT))  # so that tests can import `scripts`
+sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]  # so that tests can import `scripts` and the experiments
 
 # nbval runs the chapters. An assignment's source notebook asks for the instructor's secret; its own tests run it.
 collect_ignore_glob = ["grader/tests/coursework/*", "assignments/*"]

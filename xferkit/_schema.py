@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
+
+from xferkit._files import write_whole
 
 FIELDS = ("question", "script", "settings", "data_sha256", "environment", "runs", "selection", "test")
 RUN_FIELDS = ("key", "job", "result", "seconds")
@@ -35,23 +35,7 @@ def save(record: Mapping[str, Any], path: Path) -> None:
     """
     record = json.loads(canonical(record, indent=1))  # as it will read: lists, not tuples
     validate(record, path.name)
-    write(path, (canonical({field: record[field] for field in FIELDS}, indent=1) + "\n").encode())
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file in one piece, whatever happens on the way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    write_whole(path, (canonical({field: record[field] for field in FIELDS}, indent=1) + "\n").encode())
 
 
 def canonical(value: Any, *, indent: int | None = None) -> str:

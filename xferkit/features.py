@@ -92,9 +92,8 @@ def _compute(
     chunks: dict[str, list[Tensor]] = {name: [] for name in layers}
     for chunk in pictures.split(size):
         z = to_float(chunk.to(where)).to(dtype)
-        if (
-            where.type == "cpu"
-        ):  # convolutions follow the pictures' order in memory, and run up to twice as fast in this
+        if where.type == "cpu":
+            # Convolutions follow the pictures' order in memory, and run up to twice as fast in this.
             z = z.contiguous(memory_format=torch.channels_last)
         for name, stage in stages:
             z = stage(z)
