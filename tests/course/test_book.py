@@ -157,8 +157,9 @@ def test_digits_card_names_the_photographs() -> None:
     from xferkit.data.mnist_m import MNIST_M_PHOTOS
 
     card = (BOOK / "data/digits.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(\S+\.(?:png|jpg))` \| (\w+) \|", card, re.MULTILINE))
-    assert rows == {name: part for part, names in MNIST_M_PHOTOS.items() for name in names}
+    rows = dict(re.findall(r"^\| `(\S+\.(?:png|jpg))` \| ([\w ]+) \|", card, re.MULTILINE))
+    part = {"train": "train", "held_out": "val and test"}
+    assert rows == {name: part[group] for group, names in MNIST_M_PHOTOS.items() for name in names}
 
 
 @pytest.mark.parametrize(
