@@ -1,4 +1,4 @@
-"""Collect every claim of the chapters' stored outputs into book/evidence.md.
+"""Collect every claim and every reading of test labels from the chapters' stored outputs into book/evidence.md.
 
 python scripts/build_evidence.py           write the page
 python scripts/build_evidence.py --check   only say whether it is up to date (exit code 1 if not)
@@ -7,30 +7,46 @@ python scripts/build_evidence.py --check   only say whether it is up to date (ex
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nbformat
+
+from xferkit._display import literal
+from xferkit.report import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "evidence.md"
 HEAD = """# Evidence
 
-Every headline sentence of the course is a *claim*: a sentence with a condition beside it. The condition is checked
-each time the chapter runs, by a reader, by `make run` or by `make test`, and a claim that no longer holds stops the
-chapter. This page lists them all, with what the stored run showed. Where a paper reports a figure for the same
-question, it stands beside ours; it is never part of the condition.
+Every headline sentence of the course is a *claim*: its numbers are made from the condition beside it. The condition is
+tested each time the chapter runs, by a reader, by `make run` or by `make test`, and a claim that no longer holds stops
+the chapter. This page lists them all, with what the stored run showed and how much of the margin was to spare. Where a
+paper reports a figure for the same question, it stands beside ours; it is never part of the condition.
 
-This page is made by `scripts/build_evidence.py` from the outputs stored in the chapters.
+At the end stands how often the labels of each test part were read, by whom and for which question.
+
+This page is made by `scripts/build_evidence.py` from the outputs stored in the chapters and from `results/`.
 """
+READINGS = """## Readings of test labels
+
+Each line is one reading: a call of `xferkit.final_test`, or of `read_test_labels` for what is no network. The more
+often a test part is read, the less its figures are worth. A chapter's reading happens again with each of its runs, and
+counts once.
+"""
+FIELDS = (("observed", "Observed here"), ("margin", "Margin"))
 
 
-def claims_of(path: Path) -> list[dict[str, str | None]]:
-    """The claim records in one notebook's stored outputs, in order."""
+def records_of(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The records of one kind, "claim" or "test", in a notebook's stored outputs, in order."""
     notebook = nbformat.read(path, as_version=4)
     outputs = (output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs)
-    return [dict(o.metadata["xferkit_claim"]) for o in outputs if "xferkit_claim" in o.get("metadata", {})]
+    return [dict(o.metadata[f"xferkit_{kind}"]) for o in outputs if f"xferkit_{kind}" in o.get("metadata", {})]
 
 
 def title_of(path: Path) -> str:
@@ -41,13 +57,43 @@ def title_of(path: Path) -> str:
     raise ValueError(f"{path.name} has no title: its first Markdown cell must begin with '# '.")
 
 
-def literal(text: object) -> str:
-    """Text for one line of Markdown, with nothing in it read as markup except dollar maths."""
-    line = " ".join(str(text).split())
-    return re.sub(r"([\\`*_<>\[\]{}|#])", r"\\\1", line)
+def entry(claim: dict[str, Any], chapter: Path) -> str:
+    """One claim, under an anchor of its own. Its id leads back to the card; the book adds the place in the chapter."""
+    lines = [f'<a id="claim-{claim["id"]}"></a>[{claim["id"]}](../chapters/{chapter.name})']
+    lines += [f": {literal(claim['statement'])}", ""]
+    found = [(name, literal(claim[field])) for field, name in FIELDS if claim.get(field)]
+    if claim.get("paper"):
+        found.append(("Paper", literal(claim["paper"]) + (f" ({literal(claim['source'])})" if claim["source"] else "")))
+    elif claim.get("source"):
+        found.append(("See", literal(claim["source"])))
+    lines.append("  " + "\\\n  ".join(f"*{name}:* {text}" for name, text in found))
+    return "\n".join(lines) + "\n"
 
 
-def build(chapters: list[Path]) -> str:
+def readings(chapters: list[Path], files: list[Path]) -> str:
+    """The table of all readings of test labels, by test part."""
+    rows = []
+    for path in chapters:
+        for r in records_of(path, "test"):
+            by = f"[{title_of(path)}](../chapters/{path.name})"
+            rows.append((r["domain"], f"{r['pictures']:,}", r["networks"] or "–", by, literal(r["question"])))
+    for path in files:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for domain, table in (record["test"] or {}).items():
+            name = str(record["settings"].get(domain, domain)).partition(":")[0]
+            networks = sum(len(values) for values in table.values())
+            rows.append((name, "–", networks, f"`{record['script']}`", literal(record["question"])))
+    rows.sort(key=lambda row: (str(row[0]), str(row[3])))
+    counts = Counter(str(row[0]) for row in rows)
+    header = ["test part", "readings", "pictures", "networks", "by", "question"]
+    lines: list[tuple[object, ...]] = []
+    for row in rows:
+        first = not lines or lines[-1][-1] != row[0]
+        lines.append((literal(row[0]) if first else "", counts[str(row[0])] if first else "", *row[1:], row[0]))
+    return READINGS + "\n" + str(markdown_table([line[:-1] for line in lines], header)) + "\n" if lines else ""
+
+
+def build(chapters: list[Path], files: Sequence[Path] = ()) -> str:
     """The page's text.
 
     Raises:
@@ -56,7 +102,7 @@ def build(chapters: list[Path]) -> str:
     parts = [HEAD]
     seen: dict[str, str] = {}
     for path in chapters:
-        claims = claims_of(path)
+        claims = records_of(path, "claim")
         if not claims:
             continue
         parts.append(f"## [{title_of(path)}](../chapters/{path.name})\n")
@@ -65,15 +111,11 @@ def build(chapters: list[Path]) -> str:
             if key in seen:
                 raise ValueError(f"claim id {key!r} stands in {seen[key]} and in {path.name}: ids must be unique.")
             seen[key] = path.name
-            lines = [f"`{key}`", f": {literal(claim['statement'])}", "", f"  *Observed:* {literal(claim['observed'])}"]
-            if claim.get("paper"):
-                source = f" ({literal(claim['source'])})" if claim.get("source") else ""
-                lines += ["", f"  *Paper:* {literal(claim['paper'])}{source}"]
-            elif claim.get("source"):
-                lines += ["", f"  *See:* {literal(claim['source'])}"]
-            parts.append("\n".join(lines) + "\n")
+            parts.append(entry(claim, path))
     if not seen:
         parts.append("No chapter with claims has been stored yet.\n")
+    if table := readings(chapters, list(files)):
+        parts.append(table)
     return "\n".join(parts)
 
 
@@ -81,7 +123,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is out of date")
     options = parser.parse_args(arguments)
-    text = build(sorted((ROOT / "chapters").glob("[0-9][0-9]_*.ipynb")))
+    chapters = sorted((ROOT / "chapters").glob("[0-9][0-9]_*.ipynb"))
+    text = build(chapters, sorted((ROOT / "results").glob("*.json")))
     if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
         print("book/evidence.md is up to date.")
         return 0

@@ -37,7 +37,7 @@ SETUP_TAG = "setup-colab"
 CELL_TIMEOUT = 600  # seconds, as in `make test`
 
 # Metadata that says something about the chapter. All else (timestamps, fold states, widgets, tool settings) goes.
-KEPT_CELL_METADATA = ("tags", "mystnb", "nbgrader", "editable", "deletable")
+KEPT_CELL_METADATA = ("tags", "mystnb", "nbgrader", "editable", "deletable", "xferkit")
 KEPT_NOTEBOOK_METADATA = ("mystnb", "myst")
 WIDGET_TYPES = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
 
@@ -100,7 +100,7 @@ def normalise(nb: NotebookNode, stored: NotebookNode | None = None) -> NotebookN
         count += 1
         executed = cell.execution_count is not None
         cell.execution_count = count if executed else None
-        cell.outputs = _normalise_outputs(cell.outputs, cell.execution_count)
+        cell.outputs = normalise_outputs(cell.outputs, cell.execution_count)
     if stored is not None:
         _keep_identical_pictures(nb, stored)
     return nb
@@ -113,7 +113,7 @@ def _cell_id(cell: NotebookNode, seen: dict[str, int]) -> str:
     return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
 
 
-def _normalise_outputs(outputs: list[NotebookNode], count: int | None) -> list[NotebookNode]:
+def normalise_outputs(outputs: list[NotebookNode], count: int | None) -> list[NotebookNode]:
     kept: list[NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream":

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from xferkit._files import write_whole
 
-FIELDS = ("question", "script", "settings", "data_sha256", "environment", "runs", "selection", "test")
+FIELDS = ("question", "script", "settings", "data_sha256", "environment", "runs", "selection", "test", "sha256")
 RUN_FIELDS = ("key", "job", "result", "seconds")
 ENVIRONMENT = ("python", "torch", "xferkit", "device", "processor", "threads", "code_sha256")
 NOT_RECORDED = "not recorded"
@@ -33,9 +33,29 @@ def save(record: Mapping[str, Any], path: Path) -> None:
         ValueError: it does not follow the schema, or holds NaN or infinity.
         OSError: the folder cannot be written to.
     """
-    record = json.loads(canonical(record, indent=1))  # as it will read: lists, not tuples
+    record = sealed(json.loads(canonical(record, indent=1)))  # as it will read: lists, not tuples
     validate(record, path.name)
     write_whole(path, (canonical({field: record[field] for field in FIELDS}, indent=1) + "\n").encode())
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with the checksum of everything else in it: a figure that is changed later, by a slip or by hand, is
+    noticed when the file is read. (Who means to deceive can make a new one; the runs can be done again.)
+    """
+    rest = {field: value for field, value in record.items() if field != "sha256"}
+    return {**rest, "sha256": hashlib.sha256(canonical(rest).encode()).hexdigest()}
+
+
+def seal(path: Path | str) -> None:
+    """Give a file from before there were checksums its own.
+
+    Raises:
+        ValueError: it does not follow the schema, or has a checksum already.
+    """
+    record = parse(Path(path).read_bytes())
+    if "sha256" in record:
+        raise ValueError(f"{path} has its checksum: a changed file comes back by git checkout, or by its script.")
+    save(record, Path(path))
 
 
 def canonical(value: Any, *, indent: int | None = None) -> str:
@@ -68,6 +88,11 @@ def validate(record: Any, name: str = "record") -> None:
     def fail(field: str, value: Any, wanted: str) -> NoReturn:
         raise ValueError(f"{name}: {field} is {str(value)[:60]!r}, but must be {wanted}.")
 
+    if isinstance(record, dict) and set(FIELDS) - set(record) == {"sha256"}:
+        raise ValueError(
+            f"{name} has no checksum of its own: its script writes one, or, for a file from before there were any, "
+            f"python -c \"from xferkit._schema import seal; seal('results/{name}')\"."
+        )
     if not isinstance(record, dict) or set(record) != set(FIELDS):
         fail("its fields", sorted(record) if isinstance(record, dict) else record, f"exactly {', '.join(FIELDS)}")
     if not isinstance(record["question"], str) or not record["question"].endswith("?"):
@@ -107,6 +132,8 @@ def validate(record: Any, name: str = "record") -> None:
             fail(f"runs[{i}]", job, "there once")
         seen.add(run["key"])
     _check_test(record["test"], fail)
+    if record["sha256"] != (digest := sealed(record)["sha256"]):
+        raise ValueError(f"{name}: sha256 is not {digest}: something in the file was changed since it was written.")
 
 
 def _check_test(test: Any, fail: Callable[[str, Any, str], NoReturn]) -> None:

@@ -160,4 +160,5 @@ def load(name: str) -> Results:
             f"git checkout results/{path.name} brings it back, or run its script again."
         ) from None
     validate(record, path.name)
+    del record["sha256"]
     return Results(name=path.stem, _runs=tuple(record.pop("runs")), **record)

@@ -273,13 +273,16 @@ def test_evidence_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None
 def test_evidence_collects_claims_and_refuses_twins(tmp_path: Path) -> None:
     nb = notebook_with_picture(picture(1, "a"))
     nb.cells.insert(0, nbformat.v4.new_markdown_cell("# A chapter"))
-    record = {"id": "x", "statement": "A *bold* claim.", "observed": "3 | 4", "paper": "5 %", "source": "A, Table 1"}
+    record = {"id": "x", "statement": "A *bold* claim.", "observed": "3 | 4", "margin": "more than 2 (1 to spare)"}
+    record |= {"paper": "5 %", "source": "A, Table 1"}
     nb.cells[1].outputs[-1].metadata["xferkit_claim"] = record
     first, second = tmp_path / "01_a.ipynb", tmp_path / "02_b.ipynb"
     nbformat.write(nb, first)
     page = build_evidence.build([first])
     assert "## [A chapter](../chapters/01_a.ipynb)" in page
-    assert r": A \*bold\* claim." in page and r"*Observed:* 3 \| 4" in page and "*Paper:* 5 % (A, Table 1)" in page
+    assert '<a id="claim-x"></a>[x](../chapters/01_a.ipynb)\n: A \\*bold\\* claim.' in page
+    shown = r"*Observed here:* 3 \| 4", "*Margin:* more than 2 (1 to spare)", "*Paper:* 5 % (A, Table 1)"
+    assert "  " + "\\\n  ".join(shown) + "\n" in page
     nbformat.write(nb, second)
     with pytest.raises(ValueError, match=r"'x' stands in 01_a.ipynb and in 02_b.ipynb"):
         build_evidence.build([first, second])

@@ -15,6 +15,7 @@ import xferkit as xk
 from scripts import build_results
 from tests.places import RESULTS, ROOT
 from xferkit import results
+from xferkit._schema import save
 
 NAMES = sorted(path.stem for path in RESULTS.glob("*.json"))
 
@@ -32,6 +33,10 @@ def test_page_notices_a_changed_number(tmp_path: Path, monkeypatch: pytest.Monke
     record = json.loads(path.read_text(encoding="utf-8"))
     record["runs"][0]["result"]["train_error"] += 0.01
     (tmp_path / path.name).write_text(json.dumps(record))
+    monkeypatch.setenv("XFERKIT_RESULTS", str(tmp_path))
+    with pytest.raises(ValueError, match="changed since it was written"):
+        build_results.section(path)
+    save(record, tmp_path / path.name)  # with a new checksum
     monkeypatch.setenv("XFERKIT_RESULTS", str(tmp_path))
     changed = build_results.section(path)
     monkeypatch.delenv("XFERKIT_RESULTS")

@@ -12,7 +12,7 @@ import pytest
 
 import xferkit as xk
 from xferkit import results
-from xferkit._schema import canonical, run_key, save, validate
+from xferkit._schema import canonical, run_key, save, seal, sealed, validate
 
 CODE, DATA = "c" * 64, "d" * 64
 
@@ -47,7 +47,7 @@ def test_load_gives_what_was_saved(place: Path) -> None:
     assert found == results.load("toy.json")
     assert found.question == "Is it so?" and found.settings == {"steps": 3} and found.environment["threads"] == 1
     assert found.selection == {"chosen": 8} and found.test == {"a": {"x": [0.5, 1]}}
-    assert list(json.loads((place / "toy.json").read_text())) == list(record()), "fields in the schema's order"
+    assert list(json.loads((place / "toy.json").read_text())) == [*record(), "sha256"], "fields in the schema's order"
 
 
 def test_runs_by_keyword(place: Path) -> None:
@@ -150,14 +150,50 @@ def test_wrong_schema_is_named(place: Path, path: str, value: Any, says: str) ->
     with pytest.raises(ValueError, match=rf"toy.json: {says}"):
         save(wrong, place / "toy.json")
     assert (place / "toy.json").read_bytes() == before and len(list(place.iterdir())) == 1
-    (place / "toy.json").write_text(json.dumps(wrong))
+    (place / "toy.json").write_text(json.dumps(sealed(wrong)))
     with pytest.raises(ValueError, match=rf"toy.json: {says}"):
+        results.load("toy")
+
+
+def leaves(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to each number in a record."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    own = [way] if isinstance(value, int | float) and not isinstance(value, bool) else []
+    return own + [found for key, part in inside for found in leaves(part, (*way, key))]
+
+
+def test_every_changed_number_is_noticed(place: Path) -> None:
+    whole = json.loads((place / "toy.json").read_text())
+    ways = leaves(whole)
+    assert len(ways) > 60  # settings, runs, seconds, threads, selection, test
+    for way in ways:
+        wrong = copy.deepcopy(whole)
+        inside = wrong
+        for part in way[:-1]:
+            inside = inside[part]
+        inside[way[-1]] += 1e-9 if isinstance(inside[way[-1]], float) else 1
+        with pytest.raises(ValueError):
+            validate(wrong)
+
+
+def test_a_file_without_checksum_can_be_sealed_once(place: Path) -> None:
+    path = place / "toy.json"
+    text = path.read_text()
+    path.write_text(json.dumps(record()))
+    with pytest.raises(ValueError, match=r"toy.json has no checksum.*seal"):
+        results.load("toy")
+    seal(path)
+    assert path.read_text() == text
+    path.write_text(text.replace("8.1", "8.2"))
+    with pytest.raises(ValueError, match="has its checksum"):
+        seal(path)
+    with pytest.raises(ValueError, match="changed since it was written"):
         results.load("toy")
 
 
 def test_what_may_be_missing() -> None:
     for path in ("selection", "test", "runs/0/seconds"):
-        validate(changed(path, None))
+        validate(sealed(changed(path, None)))
     with pytest.raises(ValueError, match="its fields"):
         validate([])
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from xferkit._checks import check_labels
+from xferkit._display import literal, show
 from xferkit.data import Domain, Split
 from xferkit.models.classifier import Classifier, unwrap
 from xferkit.train import evaluate, predict
@@ -29,6 +31,9 @@ def final_test(
     All methods go into one call, after every choice has been made. A second call for the same test part and question
     warns, for what is looked at twice is soon tuned on.
 
+    One line says which test part was read, with how many pictures and networks, and for which question; the book's
+    evidence page counts these readings over all chapters.
+
     Classes are compared by name: where a network was trained on (cat, dog, owl) and the domain has (cat, owl), its
     second score is a dog's here too.
 
@@ -45,6 +50,32 @@ def final_test(
     """
     if not models or not all(len(nets) for nets in models.values()):
         raise ValueError("final_test got no networks: give {'method': [network, …], …}.")
+    key = _asked(domain, question)
+    # Every network is looked at before the first label is read.
+    parts = {
+        name: [(net, _as_the_network_counts(net, domain, classes, f"{name}[{i}]")) for i, net in enumerate(nets)]
+        for name, nets in models.items()
+    }
+    answers = {name: [evaluate(net, part).accuracy for net, part in pairs] for name, pairs in parts.items()}
+    _say_and_count(domain, question, key, networks=sum(map(len, models.values())))
+    return answers
+
+
+def read_test_labels(domain: Domain, *, question: str) -> Tensor:
+    """The test labels themselves, (N,), for what is no network: a probe on features, neighbours, stored predictions.
+
+    It says and counts the reading as `final_test` does, and warns in the same way.
+
+    Raises:
+        ValueError: no question.
+    """
+    key = _asked(domain, question)
+    _say_and_count(domain, question, key)
+    return domain.test.y
+
+
+def _asked(domain: Domain, question: str) -> tuple[str, str]:
+    """The reading's name, with a warning where it is the second."""
     if not isinstance(question, str) or not question.strip():
         raise ValueError("final_test got no question: say in a few words what this reading decides.")
     key = (_fingerprint(domain.test), question)
@@ -52,16 +83,17 @@ def final_test(
         warnings.warn(
             f"the test labels of {domain.name} have already answered {question!r} in this session. "
             "If you changed something since, choose on validation data instead.",
-            stacklevel=2,
+            stacklevel=3,
         )
-    # Every network is looked at before the first label is read.
-    parts = {
-        name: [(net, _as_the_network_counts(net, domain, classes, f"{name}[{i}]")) for i, net in enumerate(nets)]
-        for name, nets in models.items()
-    }
-    answers = {name: [evaluate(net, part).accuracy for net, part in pairs] for name, pairs in parts.items()}
+    return key
+
+
+def _say_and_count(domain: Domain, question: str, key: tuple[str, str], networks: int | None = None) -> None:
     _questions_answered.add(key)
-    return answers
+    by = "" if networks is None else f", by {networks:,} network{'s' if networks > 1 else ''}"
+    line = f"Test labels read: {domain.name}, {len(domain.test):,} pictures{by}. Question: {question.strip()}"
+    record = {"domain": domain.name, "pictures": len(domain.test), "networks": networks, "question": question.strip()}
+    show(line, f"*{literal(line)}*", {"xferkit_test": record})
 
 
 def _fingerprint(part: Split) -> str:

@@ -43,6 +43,7 @@ class Interval:
     mean: float
     low: float
     high: float
+    level: float = 0.95
 
     def ends(self, spec: str = ".1f") -> str:
         return f"[{self.low:{spec}}, {self.high:{spec}}]".replace("-", "−")
@@ -109,7 +110,7 @@ def interval(
         picks = times(len(counts), len(part)) if over_items else np.ones(part.shape)
         means[drawn] = (part * picks).sum(1) / (picks @ counts)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(rows.mean()), float(low), float(high))
+    return Interval(float(rows.mean()), float(low), float(high), level)
 
 
 def paired_bootstrap(

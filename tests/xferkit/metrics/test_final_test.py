@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xferkit.data import Domain, Split
-from xferkit.metrics import final_test
+from xferkit.metrics import final_test, read_test_labels
 from xferkit.models import Classifier
 from xferkit.session import device
 
@@ -159,3 +159,38 @@ def test_a_question_has_words(domain: Domain) -> None:
     for question in ("", "  ", None):
         with pytest.raises(ValueError, match="no question"):
             final_test({"m": [always(1)]}, domain, question=question)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------- it says and counts
+
+
+def test_a_reading_says_what_was_read(domain: Domain, capsys: pytest.CaptureFixture[str]) -> None:
+    final_test({"a": [always(0), always(1)], "b": [always(2)]}, domain, question="which is best")
+    assert capsys.readouterr().out == (
+        f"Test labels read: {domain.name}, 8 pictures, by 3 networks. Question: which is best\n"
+    )
+
+
+def test_labels_for_what_is_no_network(domain: Domain, capsys: pytest.CaptureFixture[str], no_warning: None) -> None:
+    assert torch.equal(read_test_labels(domain, question="neighbours"), domain.test.y)
+    assert capsys.readouterr().out == f"Test labels read: {domain.name}, 8 pictures. Question: neighbours\n"
+    with pytest.raises(ValueError, match="no question"):
+        read_test_labels(domain, question=" ")
+    with pytest.warns(UserWarning, match="already answered 'neighbours'") as caught:
+        read_test_labels(domain, question="neighbours")
+    assert caught[0].filename == __file__
+
+
+def test_in_a_notebook_the_record_of_a_reading_travels(domain: Domain) -> None:
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    shell.instance()
+    try:
+        with capture_output() as captured:
+            final_test({"a": [always(0)]}, domain, question="which is best")
+    finally:
+        shell.clear_instance()
+    (output,) = captured.outputs
+    record = {"domain": domain.name, "pictures": 8, "networks": 1, "question": "which is best"}
+    assert output.metadata["xferkit_test"] == record and "by 1 network. Question" in output.data["text/plain"]
