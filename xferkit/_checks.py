@@ -63,7 +63,7 @@ def check_features(z: Tensor, *, what: str = "features", least: int = 1) -> None
 def check_same_width(z_a: Tensor, z_b: Tensor, *, what: tuple[str, str]) -> None:
     """The same number of columns, by shape alone; `what` names the two, such as "source features"."""
     if z_a.shape[1:] != z_b.shape[1:]:
-        shapes = f"{what[0]} are {tuple(z_a.shape)} and {what[1]} {tuple(z_b.shape)}"
+        shapes = f"{what[0]} and {what[1]} have the shapes {tuple(z_a.shape)} and {tuple(z_b.shape)}"
         raise ValueError(f"{shapes}: both must come from the same encoder, so the widths must agree.")
 
 

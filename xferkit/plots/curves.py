@@ -177,7 +177,7 @@ def plot_transfer(
 
 def _points(values: ArrayLike, what: str, n: int) -> np.ndarray:
     """Finite seeds × points; a row alone is one seed."""
-    rows = np.atleast_2d(check_array(values, what=what, shapes={1: "(points,)", 2: "(seeds, points)"}))
+    rows = np.atleast_2d(check_array(values, what=what, shapes={2: "(seeds, points)", 1: "(points,)"}))
     if rows.shape[1] != n:
         raise ValueError(f"{what} has {rows.shape[1]} points, x has {n}.")
     return rows

@@ -1,4 +1,4 @@
-"""MNIST-M: blending cannot wrap; no held-out digit or photograph is seen in training; validation is drawn as test is."""
+"""MNIST-M: blending cannot wrap; no held-out digit or photograph is seen in training; validation is drawn like test."""
 
 from __future__ import annotations
 
