@@ -12,7 +12,10 @@ import matplotlib
 ROOT = Path(__file__).parent
 sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]  # so that tests can import `scripts` and the experiments
 
-# nbval runs the chapters. An assignment's source notebook asks for the instructor's secret; its own tests run it.
+# nbval runs the chapters, and this compares what they show.
+pytest_plugins = ["scripts.nbval_chapters"]
+
+# An assignment's source notebook asks for the instructor's secret; its own tests run it.
 collect_ignore_glob = ["grader/tests/coursework/*", "assignments/*"]
 
 # Tests draw without a screen. (The chapters run in kernels of their own, which choose for themselves.)

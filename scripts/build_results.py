@@ -47,31 +47,32 @@ def share(values: np.ndarray | Sequence[float]) -> str:
     return f"{interval(percent):.1f}" if len(percent) > 1 else f"{percent[0]:.1f}"
 
 
+OTHER_PIXELS = ("scaled to 0…1", "left at 0…255", "channels swapped", "half the size")  # of fine_tuning's test block
+
 # For each file one sentence, which the script's header repeats (benchmarks have none), and one table.
 
 
 def fine_tuning(found: Results) -> tuple[str, str]:
-    source = found.settings["source"]
-    unseen = [style for style in found.settings["styles"] if style != source]
+    assert found.test is not None
+    source, *others = found.settings["styles"]
+    near = [style for style in others if style != "ink"]
 
-    def away(run: Run) -> float:
-        return float(np.mean([run["accuracy"][style] for style in unseen]))
+    def reached(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        at = {style: np.array(found.test[style][name]) for style in (source, *others)}  # type: ignore[index]
+        return at[source], np.mean([at[style] for style in near], axis=0), at["ink"]
 
-    def both(method: str) -> tuple[np.ndarray, np.ndarray]:
-        where = {"part": "main", "method": method}
-        return found.array(f"accuracy.{source}", **where), found.array(away, **where)
-
-    methods = list(dict.fromkeys(run["method"] for run in found.runs(part="main")))
-    rows = [(method, *map(share, both(method)), len(both(method)[0])) for method in methods]
-    ours, others = zip(*(both(m) for m in ("head only", "whole network", "LP-FT")), strict=True)
-    at = [mean_sd(values, percent=True) for values in (*ours, *others)]
-    sentence = (
-        f"accuracy on test emoji, mean ± deviation over {len(ours[0])} seeds: head only, whole network and LP-FT reach "
-        f"{at[0]}, {at[1]} and {at[2]} % on the designer they learned from, {at[3]}, {at[4]} and {at[5]} % on the "
-        "mean of the others."
+    usual = [name for name in found.test[source] if ", from " not in name and name.split(", ")[-1] not in OTHER_PIXELS]
+    rows = [(name, *map(share, reached(name)), len(reached(name)[0])) for name in usual]
+    at = {m: [mean_sd(values, percent=True) for values in reached(m)] for m in ("head only", "whole network", "LP-FT")}
+    places = zip(
+        (f"on {source}", "on the mean of three near styles", "in ink"), zip(*at.values(), strict=True), strict=True
     )
-    caption = f"Learned from {source}: accuracy on the test emoji in per cent."
-    return sentence, markdown_table(rows, ["method", source, "mean of the other styles", "n"], caption=caption)
+    sentence = (
+        f"balanced accuracy on test emoji, mean ± deviation over {len(reached('LP-FT')[0])} seeds: head only, whole "
+        "network and LP-FT reach " + ", ".join(f"{a}, {b} and {c} % {place}" for place, (a, b, c) in places) + "."
+    )
+    caption = f"Learned from {source}: balanced accuracy on the test emoji in per cent."
+    return sentence, markdown_table(rows, ["method", source, "mean of near styles", "ink", "n"], caption=caption)
 
 
 def plain_vs_residual(found: Results) -> tuple[str, str]:
@@ -283,9 +284,9 @@ def section(path: Path) -> str:
     """What the page says of one file."""
     found = results.load(path.stem)
     script = ROOT / found.script
-    read_in = ", ".join(f"[](../chapters/{chapter})" for chapter in readers(path.stem)) or "no chapter"
+    chapters = [f"[chapter {chapter[:2]}](../chapters/{chapter})" for chapter in readers(path.stem)]
     facts = [
-        f"Script `{found.script}`, file `results/{path.name}`, read in {read_in}.",
+        f"Script `{found.script}`, file `results/{path.name}`, read in {', '.join(chapters) or 'no chapter'}.",
         f"{computing(found, script)}. {machine(found.environment)}.",
     ]
     if note := found.environment.get("carried_over"):

@@ -39,5 +39,7 @@ esac
 case " $steps " in *" course "*)
   # No build isolation: setuptools is in the lock, so that this step asks for nothing.
   "$uv" pip install --python "$venv/bin/python" --quiet --offline --no-deps --no-build-isolation -e . -e ./grader
+  # nbgrader comes with the lock, for instructors, who call it by name; its panels in JupyterLab are none of a reader's.
+  "$venv/bin/jupyter" labextension disable --level=sys_prefix @jupyter/nbgrader
   ;;
 esac

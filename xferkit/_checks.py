@@ -9,7 +9,6 @@ from __future__ import annotations
 from math import isfinite
 from operator import index
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,23 +101,6 @@ def check_stored(t: Tensor, *, what: str) -> None:
     """Values that can be read: not a `meta` tensor, which has a shape alone, and not a sparse one."""
     if t.is_meta or t.layout != torch.strided:
         raise ValueError(f"{what} hold no values to read (device {t.device}, {t.layout}): give an ordinary tensor.")
-
-
-def check_array(values: object, *, what: str, shapes: dict[int, str]) -> np.ndarray:
-    """Finite float64 numbers in one of the shapes: number of dimensions ↦ its name, such as {1: "(n,)"}."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().double().numpy()
-    try:
-        array = np.asarray(values, float)
-    except (TypeError, ValueError) as error:
-        shape = "as many points for every seed: each row as many as the others"
-        raise ValueError(f"{what} must be numbers, {shape}.") from error
-    if array.ndim not in shapes or array.size == 0:
-        wanted = " or ".join(shapes.values())
-        raise ValueError(f"{what} must have the shape {wanted} and not be empty, but has {array.shape}.")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what} holds NaN or infinity in {int((~np.isfinite(array)).sum())} of {array.size} points.")
-    return array
 
 
 def check_generator(generator: object) -> None:

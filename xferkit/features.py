@@ -17,12 +17,12 @@ from xferkit._checks import check_count
 from xferkit._fingerprint import Fingerprint
 from xferkit._loop import shapes_noted
 from xferkit.data import Split, to_float
-from xferkit.train import evaluation_mode, network_and_pictures
+from xferkit.train import EVALUATION_BATCH, evaluation_mode, network_and_pictures, pixels_for
 
 
 @torch.no_grad()
 def extract_features(
-    model: nn.Module, x: Tensor | Split, *, layers: Sequence[str] | None = None, batch_size: int = 256
+    model: nn.Module, x: Tensor | Split, *, layers: Sequence[str] | None = None, batch_size: int = EVALUATION_BATCH
 ) -> dict[str, Tensor]:
     """The output of stages of `model.features`, averaged over space where it is a map: {name: (N, D)}.
 
@@ -91,10 +91,7 @@ def _compute(
 ) -> dict[str, Tensor]:
     chunks: dict[str, list[Tensor]] = {name: [] for name in layers}
     for chunk in pictures.split(size):
-        z = to_float(chunk.to(where)).to(dtype)
-        if where.type == "cpu":
-            # Convolutions follow the pictures' order in memory, and run up to twice as fast in this.
-            z = z.contiguous(memory_format=torch.channels_last)
+        z = pixels_for(chunk, where, dtype)
         for name, stage in stages:
             z = stage(z)
             if name in chunks:
@@ -114,7 +111,7 @@ def _keys(
         return {}
     so_far, keys = Fingerprint(), {}
     try:
-        so_far.add(_environment(where), str(dtype), size, pictures, to_float, _compute)
+        so_far.add(_environment(where), str(dtype), size, pictures, to_float, pixels_for, _compute)
         for name, stage in stages:
             so_far.add(name, stage)
             if name in layers:

@@ -38,6 +38,9 @@ class Session:
     profile: str
     versions: dict[str, str] = field(default_factory=dict)
 
+    def _ipython_display_(self) -> None:
+        """Nothing more, as a cell's last value: `setup` has printed its line."""
+
 
 def _choice(variable: str, default: str, valid: tuple[str, ...]) -> str:
     value = os.environ.get(variable, default).strip().lower() or default
@@ -170,7 +173,7 @@ def setup(seed: int = 0) -> Session:
 
     On Linux with glibc it also asks the allocator to keep freed memory for the next step (two `mallopt` settings,
     unless you have set glibc's own variables): a training step on a CPU is the faster for it, and the process stays as
-    large as it was at its largest. Figures get the course's look, if pyplot has been imported before.
+    large as it was at its largest. Figures get the course's look, whether pyplot was imported before or comes later.
 
     Args:
         seed: as in `seed_everything`.
@@ -179,6 +182,8 @@ def setup(seed: int = 0) -> Session:
         TypeError: the seed is no whole number.
         RuntimeError: the device asked for is not on this machine.
     """
+    from xferkit._style import use_style  # matplotlib, which `import xferkit` does not load
+
     # cuBLAS reads this once, when the first handle is made; without it matrix products vary from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     chosen = device()
@@ -186,10 +191,7 @@ def setup(seed: int = 0) -> Session:
     torch.backends.cudnn.deterministic = True
     seed_everything(seed)
     _keep_freed_memory()
-    if "matplotlib.pyplot" in sys.modules:
-        from xferkit._style import use_style  # matplotlib, which a session without figures need not load
-
-        use_style()
+    use_style()
     versions = {
         "xferkit": version("xferkit"),
         "torch": torch.__version__,

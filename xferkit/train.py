@@ -39,6 +39,8 @@ LossFn = Callable[[Any, Any, float], Tensor | Mapping[str, Tensor | float]]
 
 # Reading a loss off a GPU waits for it; on the CPU it costs nothing.
 _READ_EVERY = 20
+# Larger batches no longer fit into a processor's caches: with 256 pictures of 96 pixels half as many pass a second.
+EVALUATION_BATCH = 64
 
 
 def supervised_loss(model: nn.Module, batch: tuple[Tensor, Tensor], p: float) -> Tensor:
@@ -166,6 +168,13 @@ def network_and_pictures(model: nn.Module, x: Tensor | Split) -> tuple[Classifie
     return net, pictures, where_is(net) or torch.device("cpu"), like.dtype
 
 
+def pixels_for(chunk: Tensor, where: torch.device, dtype: torch.dtype) -> Tensor:
+    """uint8 (B, 3, H, W) as a network reads them: scaled, on its device, in its dtype."""
+    x = to_float(chunk.to(where)).to(dtype)
+    # On a CPU convolutions follow the pictures' order in memory, and run up to twice as fast in this one.
+    return x.contiguous(memory_format=torch.channels_last) if where.type == "cpu" else x
+
+
 class Prediction(NamedTuple):
     """What a network says of N pictures: `logits` (N, C) and `features` (N, D), both float32 on the CPU."""
 
@@ -174,7 +183,7 @@ class Prediction(NamedTuple):
 
 
 @torch.no_grad()  # not inference_mode: its tensors cannot be trained on afterwards
-def predict(model: nn.Module, x: Tensor | Split, *, batch_size: int = 256) -> Prediction:
+def predict(model: nn.Module, x: Tensor | Split, *, batch_size: int = EVALUATION_BATCH) -> Prediction:
     """Class scores and features in evaluation mode; the mode of every part is put back afterwards.
 
     The pictures go to the network's device and dtype, batch by batch.
@@ -191,7 +200,7 @@ def predict(model: nn.Module, x: Tensor | Split, *, batch_size: int = 256) -> Pr
     logits, features = [], []
     with evaluation_mode(net), shapes_noted(net, pictures):
         for chunk in pictures.split(check_count(batch_size, what="batch_size")):
-            z = net.features(to_float(chunk.to(where)).to(dtype))
+            z = net.features(pixels_for(chunk, where, dtype))
             features.append(z.float().cpu())
             logits.append(net.head(z).float().cpu())
     return Prediction(torch.cat(logits), torch.cat(features))
@@ -204,7 +213,7 @@ class Score(NamedTuple):
     loss: float
 
 
-def evaluate(model: nn.Module, split: Split, *, batch_size: int = 256) -> Score:
+def evaluate(model: nn.Module, split: Split, *, batch_size: int = EVALUATION_BATCH) -> Score:
     """Accuracy and cross-entropy on a split, in evaluation mode. For a target's test part use `final_test`.
 
     Raises:

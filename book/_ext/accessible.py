@@ -1,6 +1,6 @@
 """What the pages' HTML lacks for a keyboard and a screen reader, mended once for every page.
 
-The HTML comes from Sphinx, myst-nb, sphinxcontrib-bibtex and pandas; each of these rules names what it mends.
+The HTML comes from Sphinx, myst-nb and pandas; each of these rules names what it mends.
 """
 
 from __future__ import annotations
@@ -68,11 +68,7 @@ def mend(body: str) -> str:
     # A corner of a table without words is no heading.
     body = EMPTY_HEADER.sub(r"<td\1></td>", body)
     body = TABLE.sub(wrap_table, body)
-    body = CHINESE.sub(mark_chinese, body)
-    # A list may hold only list items, and the role of its entries is withdrawn; the text reads well without both.
-    body = re.sub(r'(<div\b[^>]*class="[^"]*citation-list"[^>]*?)\s+role="list"', r"\1", body)
-    body = re.sub(r'(<div\b[^>]*)\s+role="list"([^>]*class="[^"]*citation-list")', r"\1\2", body)
-    return body.replace(' role="doc-biblioentry"', "")
+    return CHINESE.sub(mark_chinese, body)
 
 
 def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:

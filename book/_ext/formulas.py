@@ -6,7 +6,6 @@ reads well there. The text that goes into the page is Sphinx's own for MathJax: 
 
 from __future__ import annotations
 
-import json
 from typing import Any, cast
 
 from myst_parser.sphinx_ext.mathjax import html_visit_displaymath
@@ -20,16 +19,13 @@ def add_katex(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     """Load KaTeX where the page has formulas."""
     if app.builder.format != "html" or not cast(MathDomain, app.env.get_domain("math")).has_equations(page):
         return
-    macros = json.dumps(app.config.formula_macros).replace("</", "<\\/")
     builder = cast(StandaloneHTMLBuilder, app.builder)  # for this page alone; `app.add_…` would be for all
     builder.add_css_file("katex/katex.min.css")
     builder.add_js_file("katex/katex.min.js", loading_method="defer")
     builder.add_js_file("formulas.js", loading_method="defer")
-    builder.add_js_file("", body=macros, type="application/json", id="formula-macros")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_config_value("formula_macros", {}, "html")
     app.add_html_math_renderer("katex", (html_visit_math, None), (html_visit_displaymath, None))
     app.connect("html-page-context", add_katex)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,6 @@
 // Sets the formulas that Sphinx wrote as \(…\) and \[…\]. What KaTeX cannot read stays as text and is an error in the
 // console, which the browser tests see.
 document.addEventListener("DOMContentLoaded", () => {
-  const macros = JSON.parse(document.getElementById("formula-macros")?.textContent || "{}");
   for (const place of document.querySelectorAll(".math")) {
     // A display formula may carry its number beside the text.
     for (const node of [...place.childNodes].filter((child) => child.nodeType === Node.TEXT_NODE)) {
@@ -9,8 +8,7 @@ document.addEventListener("DOMContentLoaded", () => {
       if (!found) continue;
       const set = document.createElement("span");
       try {
-        // KaTeX writes into its macros what a formula defines; each formula gets its own.
-        katex.render(found[2], set, { displayMode: found[1] === "\\[", macros: { ...macros }, strict: "warn" });
+        katex.render(found[2], set, { displayMode: found[1] === "\\[", strict: "warn" });
         node.replaceWith(set);
       } catch (error) {
         console.error(`formula not set: ${error.message}`);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -129,6 +130,9 @@ def test_readme_names_the_makefiles_steps() -> None:
         "python -m pytest tests grader/tests chapters --nbval-lax --nbval-current-env --nbval-cell-timeout=600": (
             "--nbval-lax --nbval-current-env --nbval-cell-timeout=600"
         ),
+        "jupyter labextension disable --level=sys_prefix @jupyter/nbgrader": (
+            "labextension disable --level=sys_prefix @jupyter/nbgrader"
+        ),
         "jupyter lab": "$(BIN)/jupyter lab",
         "python scripts/run_chapters.py": "python scripts/run_chapters.py $(ONLY)",
         "python scripts/build_evidence.py": "python scripts/build_evidence.py",
@@ -137,6 +141,18 @@ def test_readme_names_the_makefiles_steps() -> None:
     }
     assert [step for step in steps if step not in readme] == []
     assert [step for step in steps.values() if step not in makefile] == []
+
+
+def test_readers_see_no_panels_of_nbgrader() -> None:
+    """`make lab` opens JupyterLab without them; the instructor's command line does not ask JupyterLab."""
+    from jupyter_core.paths import jupyter_path
+    from jupyterlab_server.config import get_federated_extensions, get_page_config
+
+    folders = jupyter_path("labextensions")
+    assert "@jupyter/nbgrader" in get_federated_extensions(folders), "it is installed, as the lock says"
+    assert get_page_config(folders)["disabledExtensions"].get("@jupyter/nbgrader") is True, "run: make setup"
+    done = subprocess.run([sys.executable, "-m", "nbgrader", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == importlib.metadata.version("nbgrader")
 
 
 def test_make_help_lists_every_command() -> None:

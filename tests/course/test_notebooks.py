@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,13 +13,12 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from scripts import build_evidence, run_chapters
+from scripts import build_evidence, prose, rules, run_chapters
 from tests.places import ROOT
 
 CHAPTERS = run_chapters.find_chapters([])
 LIMIT = 2_000_000  # bytes, with outputs
 SOLUTION = re.compile(r"^(```|~~~)python\n(.*?)^\1", re.MULTILINE | re.DOTALL)
-CLAIM_MARK = "# NBVAL_CHECK_OUTPUT"
 
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
@@ -72,19 +71,37 @@ def test_pictures_have_alternative_text(path: Path) -> None:
     assert silent == []
 
 
+# Chapters of before, by what they still owe. These lists only become shorter.
+TYPED_CLAIMS = {"03_frozen_features", "05_fine_tuning", "13_resnet", "16_dann"}
+UNCOUNTED_READINGS = {"05_fine_tuning", "16_dann"}
+UNMARKED_NUMBERS = {"03_frozen_features": 1, "05_fine_tuning": 3, "13_resnet": 21, "16_dann": 53}
+# Cells that are not compared: the session's line, and times.
+VARYING_CELLS = {"03_frozen_features": 2, "05_fine_tuning": 2, "13_resnet": 1, "16_dann": 1}
+
+
 @each_chapter
-def test_claims_are_compared(path: Path) -> None:
-    """Every claim stands in a cell that nbval compares, and such cells hold nothing but claims."""
-    cells = code_cells(path)
-    claiming = [c for c in cells if any("xferkit_claim" in o.get("metadata", {}) for o in c.outputs)]
-    assert claiming, "a chapter without a claim says nothing that a machine could check"
-    for cell in claiming:
-        assert cell.source.startswith(CLAIM_MARK), cell.source[:80]
-    for cell in cells:
-        if CLAIM_MARK in cell.source:
-            assert cell.source.startswith(CLAIM_MARK), cell.source[:80]
-            others = [o for o in cell.outputs if "xferkit_claim" not in o.get("metadata", {})]
-            assert others == [], f"compared output that is no claim may differ on another machine: {cell.source[:80]}"
+def test_all_that_is_shown_is_compared(path: Path) -> None:
+    """And every claim is one whose sentence comes from its conditions."""
+    owed = {"typed beside": TYPED_CLAIMS, "is recorded": TYPED_CLAIMS, "without its line": UNCOUNTED_READINGS}
+    exempt = [what for what, chapters in owed.items() if path.stem in chapters]
+    outputs = [output for cell in code_cells(path) for output in cell.outputs]
+    assert any("xferkit_claim" in output.get("metadata", {}) for output in outputs), "nothing that can be checked"
+    found = [f for f in rules.findings(run_chapters.read(path)) if not any(what in f for what in exempt)]
+    assert found == []
+
+
+@each_chapter
+def test_few_cells_may_vary(path: Path) -> None:
+    varying = [cell for cell in code_cells(path) if rules.VARIES in cell.metadata.get("tags", [])]
+    assert len(varying) <= VARYING_CELLS.get(path.stem, 1)
+    assert all("xk.setup(" in cell.source or re.search(r"second|time", cell.source) for cell in varying)
+
+
+@each_chapter
+def test_numbers_in_the_text_have_marks(path: Path) -> None:
+    cells = [cell.source for cell in run_chapters.read(path).cells if cell.cell_type == "markdown"]
+    found = [number for source in cells for number in prose.unmarked(source)]
+    assert len(found) <= UNMARKED_NUMBERS.get(path.stem, 0), found
 
 
 @each_chapter
@@ -104,18 +121,6 @@ def test_lines_of_code_fit_the_page(path: Path) -> None:
     assert [line for source in code for line in source.splitlines() if len(line) > 88] == []
 
 
-def test_no_function_is_defined_in_two_chapters() -> None:
-    """What two chapters need belongs into xferkit, where it is tested."""
-    homes: dict[str, set[str]] = {}
-    for path in CHAPTERS:
-        for cell in code_cells(path)[1:]:  # the set-up cell has magics
-            for node in ast.walk(ast.parse(cell.source)):
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    homes.setdefault(node.name, set()).add(path.stem)
-    methods = {"forward", "backward"}
-    assert {name: homes[name] for name in homes if len(homes[name]) > 1 and name not in methods} == {}
-
-
 def test_every_notebook_in_the_folder_is_a_chapter() -> None:
     stray = {path.name for path in (ROOT / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts}
     assert stray == {path.name for path in CHAPTERS}
@@ -128,18 +133,17 @@ def claim_notebook() -> NotebookNode:
     nb = nbformat.v4.new_notebook()
     nb.cells = [
         nbformat.v4.new_markdown_cell("# A chapter of one claim"),
-        nbformat.v4.new_code_cell("from xferkit import claim"),
-        nbformat.v4.new_code_cell(
-            f'{CLAIM_MARK}\nclaim("two-is-even", "Two is an even number.", observed=2, holds=2 % 2 == 0)'
-        ),
+        nbformat.v4.new_code_cell("from xferkit.claims import above, claim"),
+        nbformat.v4.new_code_cell('claim("it-leads", "The probe leads by {lead}.", lead=above(3.5, 2));'),
     ]
     return nb
 
 
 def nbval(path: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null"]
-    flags = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120"]
-    return subprocess.run([*command, *flags, str(path)], cwd=path.parent, capture_output=True, text=True)
+    flags = ["-p", "scripts.nbval_chapters", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([*command, *flags, str(path)], cwd=path.parent, capture_output=True, text=True, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +164,7 @@ def test_nbval_passes_a_stored_claim(stored_claim: Path) -> None:
 def test_nbval_sees_a_tampered_claim(stored_claim: Path, tmp_path: Path) -> None:
     nb = run_chapters.read(stored_claim)
     (output,) = nb.cells[-1].outputs
-    output.data["text/plain"] = output.data["text/plain"].replace("an even number", "an odd number")
+    output.data["text/plain"] = output.data["text/plain"].replace("more than 2", "more than 3")
     tampered = tmp_path / stored_claim.name
     run_chapters.write_if_changed(nb, tampered)
     result = nbval(tampered)
@@ -170,8 +174,8 @@ def test_nbval_sees_a_tampered_claim(stored_claim: Path, tmp_path: Path) -> None
 
 def test_a_claim_that_fails_stops_the_run(tmp_path: Path) -> None:
     nb = claim_notebook()
-    nb.cells[-1].source = nb.cells[-1].source.replace("2 % 2 == 0", "2 % 2 == 1")
-    with pytest.raises(RuntimeError, match=r"cell 4 of 4 failed:(.|\n)*two-is-even does not hold"):
+    nb.cells[-1].source = nb.cells[-1].source.replace("3.5, 2", "3.5, 4")
+    with pytest.raises(RuntimeError, match=r"cell 4 of 4 failed:(.|\n)*it-leads does not hold"):
         run_chapters.execute(nb, "small", tmp_path)
 
 

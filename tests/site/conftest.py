@@ -6,7 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ from tests.places import ROOT
 from tests.site import browser as looking
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
+
+Open = Callable[..., "Page"]
 
 
 def _miss(reason: str) -> None:
@@ -72,3 +74,37 @@ def address(book: Path) -> Iterator[str]:
     """Where the built book is served."""
     with looking.serve(book) as url:
         yield url
+
+
+@pytest.fixture(params=["http", "file"])
+def origin(request: pytest.FixtureRequest, book: Path, address: str) -> str:
+    """Where the book is read from: a server, or the disk."""
+    return address if request.param == "http" else book.as_uri()
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What the browser complained about; empty at the end of a test."""
+    return []
+
+
+@pytest.fixture
+def open_page(chromium: Browser, said: list[str]) -> Iterator[Open]:
+    """Open an address in a fresh browser context of a given width."""
+    contexts = []
+
+    def opened(url: str, width: int = 1280, **options: object) -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        context.add_init_script(looking.PROBES.read_text(encoding="utf-8"))
+        page = context.new_page()
+        page.on("console", lambda m: said.append(m.text) if m.type in ("warning", "error") else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(url, wait_until="load")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == []

@@ -79,15 +79,6 @@ def test_chinese_is_marked_in_text_and_nowhere_else(extension: ModuleType) -> No
     )
 
 
-@using("accessible")
-def test_bibliography_has_no_roles_that_readers_of_screens_misread(extension: ModuleType) -> None:
-    html = (
-        '<div class="citation-list" role="list"><div class="citation" id="a" role="doc-biblioentry">A</div></div>'
-        '<div role="list" class="docutils citation-list">B</div>'
-    )
-    assert "role" not in extension.mend(html)
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> SimpleNamespace:
     rng = np.random.default_rng(0)

@@ -3,53 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.site import browser as looking
+from tests.site.conftest import Open
 from tests.site.pages import CHAPTERS, HOME
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-Open = Callable[..., "Page"]
-
-
-@pytest.fixture(params=["http", "file"])
-def origin(request: pytest.FixtureRequest, book: Path, address: str) -> str:
-    """Where the book is read from: a server, or the disk."""
-    return address if request.param == "http" else book.as_uri()
-
-
-@pytest.fixture
-def said() -> list[str]:
-    """What the browser complained about; empty at the end of a test."""
-    return []
-
-
-@pytest.fixture
-def open_page(chromium: Browser, said: list[str]) -> Iterator[Open]:
-    """Open an address in a fresh browser context of a given width."""
-    contexts = []
-
-    def opened(url: str, width: int = 1280, **options: object) -> Page:
-        context = chromium.new_context(viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
-        contexts.append(context)
-        context.add_init_script(looking.PROBES.read_text(encoding="utf-8"))
-        page = context.new_page()
-        page.on("console", lambda m: said.append(m.text) if m.type in ("warning", "error") else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(url, wait_until="load")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert said == []
+    from playwright.sync_api import Page
 
 
 def background(page: Page) -> str:

@@ -70,7 +70,7 @@ CHANGES = {
     "a layer": lambda m: m.features.stage1.__setitem__(2, nn.LeakyReLU()),
     "a layer of the same class": lambda m: m.features.stage1.__setitem__(3, nn.MaxPool2d(2, stride=1, padding=0)),
     "the dtype": lambda m: m.double(),
-    "the order in memory": lambda m: m.to(memory_format=torch.channels_last),
+    "the order in memory": lambda m: m.to(memory_format=torch.contiguous_format),
     "a method of its own": lambda m: setattr(m.features.stage1[2], "forward", torch.tanh),
 }
 

@@ -91,8 +91,8 @@ def mnist_m_small(mnist: Domain) -> Domain:
     """MNIST's training part over the photographs for training; validation and test over the held-out ones."""
     train, held_out = photographs("train"), photographs("held_out")
     parts = ((mnist.train, train), (mnist.val, held_out), (mnist.test, held_out))
-    blended = [
+    train_part, val, test = (
         replace(split, x=blend_mnist_m(split.x, photos, torch.Generator().manual_seed(seed)))
         for seed, (split, photos) in enumerate(parts)
-    ]
-    return Domain("mnist_m", *blended, mnist.classes)
+    )
+    return Domain("mnist_m", train_part, val, test, mnist.classes)

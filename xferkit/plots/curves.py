@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from xferkit._checks import check_array, check_count
+from xferkit._checks import check_count
 from xferkit.plots.style import MARKERS, axes, colours_for, styled
 
 Band: TypeAlias = Literal["range", "deviation", "interval"]
@@ -175,17 +175,27 @@ def plot_transfer(
     return ax
 
 
-def _points(values: ArrayLike, what: str, n: int) -> np.ndarray:
-    """Finite seeds × points; a row alone is one seed."""
-    rows = np.atleast_2d(check_array(values, what=what, shapes={2: "(seeds, points)", 1: "(points,)"}))
-    if rows.shape[1] != n:
+def _points(values: ArrayLike, what: str, n: int | None = None) -> np.ndarray:
+    """Finite seeds × points."""
+    try:
+        rows = np.atleast_2d(np.asarray(values, float))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} must be numbers, as many points for every seed.") from error
+    if n is not None and rows.shape[1] != n:
         raise ValueError(f"{what} has {rows.shape[1]} points, x has {n}.")
+    if rows.ndim != 2 or rows.size == 0:
+        raise ValueError(f"{what} must have the shape (seeds, points) and not be empty, but has {rows.shape}.")
+    if not np.isfinite(rows).all():
+        raise ValueError(f"{what} holds NaN or infinity in {int((~np.isfinite(rows)).sum())} of {rows.size} points.")
     return rows
 
 
 def _row(values: ArrayLike, what: str) -> np.ndarray:
     """Finite (n,), one number a seed or a step."""
-    return check_array(values, what=what, shapes={1: "(n,)"})
+    rows = _points(values, what)
+    if np.ndim(values) != 1:
+        raise ValueError(f"{what} must have the shape (n,), not {np.shape(values)}.")
+    return rows[0]
 
 
 def _shade(ax: Axes, x: object, rows: np.ndarray, colour: str, band: Band) -> None:

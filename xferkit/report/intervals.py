@@ -9,11 +9,10 @@ from typing import TypeAlias
 import numpy as np
 from torch import Tensor
 
-from xferkit._checks import check_array, check_count, check_same_length
+from xferkit._checks import check_count, check_same_length
 
 Numbers: TypeAlias = "Sequence[float] | Sequence[Sequence[float]] | np.ndarray | Tensor"
 NBSP = "\u00a0"
-_SHAPES = {1: "(n,)", 2: "(seeds, items)"}
 
 
 def mean_sd(values: Numbers, *, percent: bool = False, digits: int = 1) -> str:
@@ -26,7 +25,7 @@ def mean_sd(values: Numbers, *, percent: bool = False, digits: int = 1) -> str:
     Raises:
         ValueError: no value, NaN or infinity, or values in more than one dimension.
     """
-    v = check_array(values, what="values", shapes={1: "(n,)"}) * (100 if percent else 1)
+    v = finite(values, "values", dims=(1,)) * (100 if percent else 1)
     spread = f"{NBSP}±{NBSP}{v.std(ddof=1):.{digits}f}" if len(v) > 1 else ""
     return f"{v.mean():.{digits}f}{spread}".replace("-", "−")
 
@@ -44,6 +43,11 @@ class Interval:
     low: float
     high: float
     level: float = 0.95
+
+    @property
+    def percent(self) -> Interval:
+        """The same in per cent, or in points, for an interval of shares."""
+        return Interval(100 * self.mean, 100 * self.low, 100 * self.high)
 
     def ends(self, spec: str = ".1f") -> str:
         return f"[{self.low:{spec}}, {self.high:{spec}}]".replace("-", "−")
@@ -79,7 +83,7 @@ def interval(
     Raises:
         ValueError: NaN, fewer than two of what is to be resampled, or groups of another length.
     """
-    rows = check_array(values, what="values", shapes=_SHAPES)
+    rows = finite(values, "values", dims=(1, 2))
     if resample not in ("all", "seeds", "items"):
         raise ValueError(f"resample={resample!r}: choose 'all', 'seeds' or 'items'.")
     if rows.ndim == 1 and resample == "seeds":
@@ -89,7 +93,7 @@ def interval(
     draws = check_count(draws, what="draws", least=100)
     over_seeds, over_items = rows.ndim == 2 and resample != "items", rows.ndim == 1 or resample != "seeds"
     rows = np.atleast_2d(rows)
-    index = _group_index(groups, rows.shape[1])
+    index = group_index(groups, rows.shape[1])
     sums = np.array([np.bincount(index, row) for row in rows])  # (seeds, groups)
     counts = np.bincount(index)  # items in each group
     for resampled, n, name in ((over_seeds, len(sums), "seeds"), (over_items, len(counts), "items or groups")):
@@ -131,13 +135,28 @@ def paired_bootstrap(
     Raises:
         ValueError: a and b have different shapes, or as in `interval`.
     """
-    first, second = (check_array(v, what=name, shapes=_SHAPES) for v, name in ((a, "a"), (b, "b")))
+    first, second = (finite(v, name, dims=(1, 2)) for v, name in ((a, "a"), (b, "b")))
     if first.shape != second.shape:
         raise ValueError(f"a has the shape {first.shape}, b {second.shape}: pairs need the same seeds and items.")
     return interval(first - second, groups=groups, resample=resample, draws=draws, level=level, seed=seed)
 
 
-def _group_index(groups: Tensor | np.ndarray | None, n: int) -> np.ndarray:
+def finite(values: Numbers, what: str, *, dims: tuple[int, ...]) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().double().numpy()
+    try:
+        array = np.asarray(values, float)
+    except ValueError as error:
+        raise ValueError(f"{what} are not an array of numbers: every seed needs as many as the others.") from error
+    if array.ndim not in dims or array.size == 0:
+        allowed = " or ".join({1: "(n,)", 2: "(seeds, items)"}[d] for d in dims)
+        raise ValueError(f"{what} must have the shape {allowed} and not be empty, but have {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{int((~np.isfinite(array)).sum())} of {array.size} {what} are NaN or infinite.")
+    return array
+
+
+def group_index(groups: Tensor | np.ndarray | None, n: int) -> np.ndarray:
     if groups is None:
         return np.arange(n)
     array = groups.cpu().numpy() if isinstance(groups, Tensor) else np.asarray(groups)

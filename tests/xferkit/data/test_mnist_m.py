@@ -1,4 +1,4 @@
-"""MNIST-M: blending cannot wrap; no held-out digit or photograph is seen in training; validation is drawn like test."""
+"""MNIST-M: blending cannot wrap, training sees no held-out digit or photograph, validation is drawn as test is."""
 
 from __future__ import annotations
 

@@ -71,3 +71,8 @@ def test_unknown_methods_take_the_colours_that_are_left_and_have_none_of_the_boo
 def test_a_variant_has_its_methods_colour() -> None:
     assert colour_of("LP-FT, BN held") == colour_of("LP-FT") and colour_of("plain, depth 56") == colour_of("plain")
     assert colour_of("frozen, linear probe") == colour_of("head only") != colour_of("untrained, linear probe")
+
+
+def test_setup_gives_the_look_to_a_pyplot_that_comes_later() -> None:
+    code = "import xferkit as xk; xk.setup(); import matplotlib.pyplot as plt; print(plt.rcParams['font.size'])"
+    assert run(code).splitlines()[-1] == "10.5"
