@@ -17,7 +17,6 @@ import torch
 from feature_toys import entries, pictures, small
 from torch import Tensor, nn
 
-from xferkit import features
 from xferkit.data import to_float
 from xferkit.features import extract_features
 from xferkit.models import Classifier
@@ -110,7 +109,7 @@ def test_pictures_batch_size_threads_and_autocast_are_part_of_the_key(folder: Pa
 def test_how_pixels_are_scaled_is_part_of_the_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small()
     first = extract_features(model, pictures())["flatten"]
-    monkeypatch.setattr(features, "to_float", lambda x: x.float() / 255)
+    monkeypatch.setattr("xferkit.train.to_float", lambda x: x.float() / 255)
     second = extract_features(model, pictures())["flatten"]
     assert len(entries(folder)) == 2 and not torch.allclose(first, second)
 
