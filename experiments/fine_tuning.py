@@ -329,7 +329,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "network": "efficientnet_lite0, ImageNet weights (scratch: the same network, fresh weights)",
         "optimizer": "AdamW, weight decay 1e-4", "batch_size": 32,
         "schedule": "cosine with 10 % warm-up; gradual unfreezing: constant within each round",
-        "layer_decay": LAYER_DECAY, "last_blocks": LAST_BLOCKS, "share": SHARE,
+        "layer_decay": LAYER_DECAY, "last_blocks": LAST_BLOCKS, "share": SHARE, "softer_penalty": SOFTER,
     }  # fmt: skip
 
 

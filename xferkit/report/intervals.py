@@ -49,6 +49,9 @@ class Interval:
         """The same in per cent, or in points, for an interval of shares."""
         return Interval(100 * self.mean, 100 * self.low, 100 * self.high)
 
+    def __neg__(self) -> Interval:
+        return Interval(-self.mean, -self.high, -self.low)
+
     def ends(self, spec: str = ".1f") -> str:
         return f"[{self.low:{spec}}, {self.high:{spec}}]".replace("-", "−")
 
