@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
+
 PYTHONS = ("3.11", "3.12", "3.13")
 REQUIRED = ("jupyterlab", "jupyter-book", "torch", "torchvision", "matplotlib", "nbval", "pytest")
 
