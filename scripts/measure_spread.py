@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.comparing import spread  # noqa: E402
+from scripts.rules import VARIES  # noqa: E402
 from scripts.run_chapters import execute, find_chapters, normalise, read, write_if_changed  # noqa: E402
 
 # What each library reads to leave newer instructions out: torch's own kernels, its convolutions, its and NumPy's BLAS.
@@ -42,7 +43,6 @@ OLDER = {
 }
 WAYS: dict[str, dict[str, str]] = {"1": {}, "older": OLDER, "2": {}}  # the last one's run is stored
 FACTOR = 3  # times the largest difference seen
-VARIES = "varies"
 
 
 def rounded_up(value: float) -> float:

@@ -18,9 +18,8 @@ from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 
 from scripts.comparing import differences
 from scripts.prose import Mark, disagreement, marks, solutions
+from scripts.rules import VARIES
 from scripts.run_chapters import normalise_outputs
-
-VARIES = "varies"  # the tag of cells whose output no two runs share: versions, threads, times
 
 EVALUATE = """
 import json as _json

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 
 from scripts.comparing import pieces, texts_of
 
-VARIES = "varies"
+VARIES = "varies"  # the tag of cells whose output no two runs share: versions, threads, times
 SWITCHES = re.compile(
     r"^\s*#+\s*(NBVAL_SKIP|NBVAL_IGNORE_OUTPUT|NBVAL_RAISES_EXCEPTION|PYTEST_VALIDATE_IGNORE_OUTPUT)\b", re.MULTILINE
 )
