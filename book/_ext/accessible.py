@@ -55,6 +55,8 @@ def name_fold(match: re.Match[str]) -> str:
 
 def _purpose(lines: list[str]) -> str:
     """What code without a first comment is there for, as far as its calls say."""
+    if all(re.match(r"import |from |\)|\s|$", line) for line in lines):
+        return ": imports"
     calls = "\n".join(lines)
     if re.search(r"\bplt\.|\bax(?:es)?\b.*\.\w+\(|\.imshow\(|\bplots\.", calls):
         return " that draws this"

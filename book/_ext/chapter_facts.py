@@ -1,4 +1,4 @@
-"""What is known of each chapter: read off the table of contents, its notebook and `book/chapters.toml`, nothing typed twice."""
+"""What is known of each chapter: read off the table of contents, its notebook and `book/chapters.toml`."""
 
 from __future__ import annotations
 

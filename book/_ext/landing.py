@@ -1,7 +1,7 @@
 """The landing page's own pieces, made from what the course holds, so that none of them can drift.
 
-`{emoji-ladder}` shows results/emoji_styles_table.json, `{start-links}` the three ways in, `{chapter-cards}` the chapters
-that exist, `{course-map}` which needs which, `{claim-card} ID` a claim as the stored run recorded it.
+`{emoji-ladder}` shows results/emoji_styles_table.json, `{start-links}` the three ways in, `{chapter-cards}` the
+chapters that exist, `{course-map}` which needs which, `{claim-card} ID` a claim as the stored run recorded it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STYLES = {
 
 
 def ladder(record: dict[str, Any]) -> list[tuple[str, float]]:
-    """Each style with the balanced accuracy of a probe trained on Noto's drawings, the best first; a mean over seeds."""
+    """Each style with the balanced accuracy of a probe trained on Noto's drawings, mean over seeds, the best first."""
     runs = [r["result"] for r in record["runs"] if (r["job"]["source"], r["job"]["layer"]) == (LADDER_FROM, "stage6")]
     found = {style: mean(run["balanced_accuracy"][style] for run in runs) for style in STYLES}
     return sorted(found.items(), key=lambda item: -item[1])
@@ -35,7 +35,8 @@ def ladder(record: dict[str, Any]) -> list[tuple[str, float]]:
 
 def map_entry(chapter: Chapter, known: dict[str, Chapter], address: dict[str, str]) -> str:
     """One line of the map: the chapter, what it needs, how long it takes."""
-    links = [f'<a href="{address[name]}">{known[name].number} {escape(known[name].short)}</a>' for name in chapter.needs]
+    before = [known[name] for name in chapter.needs]
+    links = [f'<a href="{address[needed.name]}">{needed.number} {escape(needed.short)}</a>' for needed in before]
     needs = f"after {' and '.join(links)}" if links else "needs no other chapter"
     return (
         f'<li><a class="map-title" href="{address[chapter.name]}"><span class="map-number">{chapter.number}</span> '
@@ -120,8 +121,8 @@ class ClaimCard(Piece):
         if not found:
             raise self.error(f"No stored chapter makes the claim {wanted!r}.")
         chapter, record = found[0]
-        lines = [("Observed here", record["observed"]), ("Margin", record.get("margin")), ("Paper", record.get("paper"))]
-        said = "".join(f"<br><em>{name}:</em> {escape(str(text))}" for name, text in lines if text)
+        lines = (("observed", "Observed here"), ("margin", "Margin"), ("paper", "Paper"))
+        said = "".join(f"<br><em>{name}:</em> {escape(str(record[key]))}" for key, name in lines if record.get(key))
         return (
             f'<div class="xferkit-claim landing-claim"><p><strong>✓ {escape(record["statement"])}</strong>{said}<br>'
             f'<a href="{self.address(chapter.docname)}">{chapter.number} {escape(chapter.short)}</a> · '

@@ -18,7 +18,10 @@ ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
 CELL = re.compile(r"<(td|th)\b([^>]*)>(.*?)</\1>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
 KEPT = re.compile(
-    r"<(pre|code|script|style|summary|dt)\b.*?</\1>|<(span|div)\b[^>]*class=\"[^\"]*\bmath\b.*?</\2>|<[^>]*>|([^<]+)", re.DOTALL
+    r"<(pre|code|script|style|summary|dt)\b.*?</\1>"
+    r'|<(span|div)\b[^>]*class="[^"]*\bmath\b.*?</\2>'
+    r"|<[^>]*>|([^<]+)",
+    re.DOTALL,
 )
 NARROW = "\u202f"
 PLAIN = rf"[<>≈~±+−-]?\s*\d[\d,.]*(?:e[+−-]?\d+)?[\s{NARROW}]*(?:%|×)?"
@@ -71,10 +74,15 @@ def align(match: re.Match[str]) -> str:
     return ROW.sub(mark_row, table) if columns else table
 
 
+def _caption(match: re.Match[str]) -> str:
+    kind, number = match.groups()
+    return f'<p class="figure-words" id="{kind.lower()}-{number}"><strong>{kind} {number}.</strong>'
+
+
 def mend(body: str) -> str:
     """The HTML of a page's text with its numbers in order."""
     body = TABLE.sub(align, KEPT.sub(_write, body))
-    return CAPTION.sub(lambda m: f'<p class="figure-words" id="{m[1].lower()}-{m[2]}"><strong>{m[1]} {m[2]}.</strong>', body)
+    return CAPTION.sub(_caption, body)
 
 
 def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:

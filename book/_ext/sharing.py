@@ -7,7 +7,7 @@ neither is known, everything that needs an address is left out.
 from __future__ import annotations
 
 import re
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     if app.builder.format != "html" or doctree is None:
         return
     kind = "website" if page == app.config.root_doc else "article"
-    title = re.sub(r"<[^>]*>", "", context.get("title", ""))
+    title = unescape(re.sub(r"<[^>]*>", "", context.get("title", "")))
     uri = app.builder.get_target_uri(page)
     made = tags(app.config.html_baseurl, uri, kind, title, description(doctree), app.config.html_title)
     context["metatags"] = context.get("metatags", "") + "\n" + made
