@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 
 ROOT = Path(__file__).parent
-sys.path.insert(0, str(ROOT))  # so that tests can import `scripts`
+sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]  # so that tests can import `scripts` and the experiments
 
 # nbval runs the chapters, and this compares what they show.
 pytest_plugins = ["scripts.nbval_chapters"]

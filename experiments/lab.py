@@ -32,7 +32,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 import xferkit as xk
-from xferkit._schema import NOT_RECORDED, canonical, parse, run_key, save, write
+from xferkit._files import write_whole
+from xferkit._schema import NOT_RECORDED, canonical, parse, run_key, save
 
 ROOT = Path(__file__).resolve().parent.parent
 Outcome = dict[str, Any] | tuple[dict[str, Any], Mapping[str, Tensor]]
@@ -111,7 +112,7 @@ class Lab:
         """Keep the state of a long job on its way, under its key."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write(self.kept / f"{self.key(job)}.draft", buffer.getvalue())
+        write_whole(self.kept / f"{self.key(job)}.draft", buffer.getvalue())
 
     def load_draft(self, job: Any) -> Any:
         """The last draft of this very job, or None."""
@@ -162,10 +163,10 @@ class Lab:
             plain = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
             data = safetensors.torch.save(plain)
             digest = hashlib.sha256(data).hexdigest()
-            write(self.kept / f"{key}.safetensors", data)
+            write_whole(self.kept / f"{key}.safetensors", data)
         run = {"key": key, "job": asdict(job), "result": result, "seconds": seconds}
         text = canonical({"run": run, "environment": environment(), "weights_sha256": digest}, indent=1)
-        write(self.kept / f"{key}.json", text.encode())
+        write_whole(self.kept / f"{key}.json", text.encode())
         (self.kept / f"{key}.draft").unlink(missing_ok=True)
         return parse(text)
 

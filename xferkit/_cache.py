@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -18,6 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from xferkit._files import write_whole
 from xferkit.session import cache_root
 
 # The oldest entries go when all together take more than this.
@@ -60,26 +60,14 @@ def save(key: str, z: Tensor) -> None:
     path = _path(key)
     if path is None:
         return
-    part = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         checksum = torch.frombuffer(bytearray(_checksum(key, z)), dtype=torch.uint8)
         raw = safetensors.torch.save({"features": z.contiguous(), "sha256": checksum})
-        handle, part = tempfile.mkstemp(prefix="xferkit-", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-        os.replace(part, path)
-        part = None
+        write_whole(path, raw, draft=("xferkit-", ".part"))
         _trim(path.parent)
     except Exception as error:
         remedy = "Set XFERKIT_CACHE to another folder, or to off."
         _warn(str(path.parent), f"features cannot be kept in {path.parent} ({_why(error)}). {remedy}")
-    finally:
-        if part is not None:
-            try:
-                os.unlink(part)
-            except OSError:
-                pass
 
 
 def _path(key: str) -> Path | None:

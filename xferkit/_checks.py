@@ -23,8 +23,8 @@ def check_pixels(x: Tensor, *, what: str = "pictures") -> None:
         raise ValueError(f"{what} of the shape {tuple(x.shape)} have no pixels.")
 
 
-def check_labels(y: Tensor, n: int | None = None, *, what: str = "labels") -> None:
-    """Integers of shape (n,), none of them negative."""
+def check_labels(y: Tensor, n: int | None = None, *, what: str = "labels", negative: bool = False) -> None:
+    """Integers of shape (n,), none of them negative (which says that there is no label) unless that is allowed."""
     if not isinstance(y, Tensor):
         raise TypeError(f"{what} must be an int64 tensor (N,), not {type(y).__name__}.")
     if y.dtype == torch.bool or y.is_floating_point() or y.is_complex():
@@ -34,7 +34,7 @@ def check_labels(y: Tensor, n: int | None = None, *, what: str = "labels") -> No
     check_stored(y, what=what)
     if n is not None and len(y) != n:
         raise ValueError(f"{n} rows, but {len(y)} {what}: there must be one for each.")
-    if len(y) and int(y.min()) < 0:
+    if not negative and len(y) and int(y.min()) < 0:
         raise ValueError(f"{what} hold {int(y.min())}: class indices start at 0. Leave out what is not to be judged.")
 
 
@@ -57,6 +57,13 @@ def check_features(z: Tensor, *, what: str = "features", least: int = 1) -> None
     if not bool(torch.isfinite(z).all()):
         bad = int((~torch.isfinite(z)).any(1).sum())
         raise ValueError(f"{bad} of {len(z)} rows of {what} hold NaN or infinity: look where they come from first.")
+
+
+def check_same_width(z_a: Tensor, z_b: Tensor, *, what: tuple[str, str]) -> None:
+    """The same number of columns, by shape alone; `what` names the two, such as "source features"."""
+    if z_a.shape[1:] != z_b.shape[1:]:
+        shapes = f"{what[0]} and {what[1]} have the shapes {tuple(z_a.shape)} and {tuple(z_b.shape)}"
+        raise ValueError(f"{shapes}: both must come from the same encoder, so the widths must agree.")
 
 
 def check_same_length(*parts: object, what: str) -> None:

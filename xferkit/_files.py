@@ -1,8 +1,10 @@
-"""Files that came with a package, compared with their checksum before they are believed."""
+"""Files read and written whole: compared with their checksum before they are believed, put in place in one move."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 
@@ -27,6 +29,24 @@ def read_checked(path: Path, sha256: str, again: str) -> bytes:
     return data
 
 
-def check_file(path: Path, sha256: str, again: str) -> None:
-    """`read_checked` for a library that wants to read the file itself."""
-    read_checked(path, sha256, again)
+def write_whole(path: Path, data: bytes, *, draft: tuple[str, str] | None = None) -> None:
+    """Write a file in one piece: whoever reads meanwhile, and whatever fails on the way, finds the old one or the new.
+
+    Args:
+        draft: how the name of the half-written file begins and ends, beside the other.
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begins, ends = draft or (f".{path.name}.", "")
+    handle, half = tempfile.mkstemp(prefix=begins, suffix=ends, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(half, 0o644)
+        os.replace(half, path)
+    except BaseException:
+        Path(half).unlink(missing_ok=True)
+        raise

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
+
+from xferkit._files import write_whole
 
 FIELDS = ("question", "script", "settings", "data_sha256", "environment", "runs", "selection", "test", "sha256")
 RUN_FIELDS = ("key", "job", "result", "seconds")
@@ -35,7 +35,7 @@ def save(record: Mapping[str, Any], path: Path) -> None:
     """
     record = sealed(json.loads(canonical(record, indent=1)))  # as it will read: lists, not tuples
     validate(record, path.name)
-    write(path, (canonical({field: record[field] for field in FIELDS}, indent=1) + "\n").encode())
+    write_whole(path, (canonical({field: record[field] for field in FIELDS}, indent=1) + "\n").encode())
 
 
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,22 +56,6 @@ def seal(path: Path | str) -> None:
     if "sha256" in record:
         raise ValueError(f"{path} has its checksum: a changed file comes back by git checkout, or by its script.")
     save(record, Path(path))
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file in one piece, whatever happens on the way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def canonical(value: Any, *, indent: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""A sentence that says what was tested: its numbers come from its conditions.
+"""A sentence that says what was tested: its numbers come from its conditions. For example::
 
     from xferkit.claims import above, claim
 

@@ -16,7 +16,7 @@ from xferkit import _cache
 from xferkit._checks import check_count
 from xferkit._fingerprint import Fingerprint
 from xferkit._loop import shapes_noted
-from xferkit.data import Split, to_float
+from xferkit.data import Split
 from xferkit.train import EVALUATION_BATCH, evaluation_mode, network_and_pictures, pixels_for
 
 
@@ -111,7 +111,7 @@ def _keys(
         return {}
     so_far, keys = Fingerprint(), {}
     try:
-        so_far.add(_environment(where), str(dtype), size, pictures, to_float, pixels_for, _compute)
+        so_far.add(_environment(where), str(dtype), size, pictures, pixels_for, _compute)
         for name, stage in stages:
             so_far.add(name, stage)
             if name in layers:

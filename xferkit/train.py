@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xferkit._checks import check_count, check_labels, check_pixels
+from xferkit._checks import check_count, check_labels, check_pixels, check_same_classes
 from xferkit._loop import (
     History,
     Log,
@@ -164,8 +164,6 @@ def network_and_pictures(model: nn.Module, x: Tensor | Split) -> tuple[Classifie
     check_pixels(pictures)
     if len(pictures) == 0:
         raise ValueError("there are no pictures: x has the length 0.")
-    if pictures.is_meta:
-        raise ValueError("the pictures are on the meta device, which holds no numbers.")
     like = next((w for w in net.parameters() if w.is_floating_point()), torch.empty(0))
     return net, pictures, where_is(net) or torch.device("cpu"), like.dtype
 
@@ -224,9 +222,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = EVALUATION_BAT
         TypeError: labels that are no integers, or as in `predict`.
     """
     check_labels(split.y, len(split.x))
-    ours, theirs = (getattr(each, "classes", None) for each in (unwrap(model), split))
-    if ours is not None and theirs is not None and tuple(ours) != tuple(theirs):
-        raise ValueError(f"the network's classes are {', '.join(ours)}, the split's {', '.join(theirs)}.")
+    check_same_classes(unwrap(model), split, what="the network's scores and the split")
     logits = predict(model, split, batch_size=batch_size).logits
     y = split.y.cpu().long()
     if logits.ndim != 2 or logits.shape[1] <= int(y.max()):

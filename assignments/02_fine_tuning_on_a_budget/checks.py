@@ -248,7 +248,7 @@ RUBRIC = {
 
 assignment = Assignment(
     title="Fine-tuning on a budget",
-    version="1",
+    version="2",
     modules=("numpy", "torch", "torch._dynamo"),  # the last is what a torch optimizer imports
     rubric=RUBRIC,
     limits=Limits(seconds=20, total_seconds=120, memory_mb=1024),
@@ -374,7 +374,7 @@ assignment = Assignment(
             "report.chosen", part="reporting_test", points=4, call="drivers.chosen_and_mean", inputs=draw_scores,
             compare=Close(), visible=True,
             hint="For each budget, the setting with the highest validation accuracy (mean over seeds; of equals the "
-            "first); then the mean test accuracy of that setting. The test accuracies decide nothing.",
+            "one that the text names); then the mean test accuracy of that setting. Test accuracies decide nothing.",
         ),
         Check(
             "report.spread", part="reporting_test", points=3, call="drivers.spread",

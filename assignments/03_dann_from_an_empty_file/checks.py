@@ -187,7 +187,7 @@ RUBRIC = {
 
 assignment = Assignment(
     title="DANN from an empty file",
-    version="1",
+    version="2",
     modules=("numpy", "torch", "torch._dynamo"),  # the last is what a torch optimizer imports
     rubric=RUBRIC,
     limits=Limits(seconds=8, memory_mb=512),
@@ -266,7 +266,8 @@ assignment = Assignment(
         Check(
             "accuracy.ties", part="part_c_test", points=2, call="domain_accuracy", inputs=draw_logits_with_zeros,
             compare=EXACT, tells=ties_count,
-            hint="A logit of exactly 0 says target: wrong for a source row, right for a target row.",
+            hint="The text says which domain a logit of exactly 0 means: right for a row of that domain, wrong for one "
+            "of the other.",
         ),
         Check(
             "step.scalars", part="part_d_test", points=4, call="drivers.step_scalars", inputs=draw_step, compare=STEPS,

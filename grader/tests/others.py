@@ -13,10 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-import xfergrade
-
-PACKAGE = Path(xfergrade.__file__).parent
+from where import PACKAGE
 
 
 def open_to_all(path: Path) -> bool:

@@ -17,6 +17,7 @@ import pytest
 from isolation import REASON, isolated
 from mutants.base import Mutant
 from nbgrader_tool import CONFIG, nbgrader, scores
+from where import ROOT, SECRET, SOURCES
 
 from xfergrade import wire
 from xfergrade.assignment import Loaded, load_assignment
@@ -25,9 +26,7 @@ from xfergrade.release import release
 from xfergrade.source import RELEASE_SEED, cell_text, with_variants
 from xfergrade.testing import grade_sources
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMES = sorted(p.parent.name for p in (ROOT / "assignments").glob("*/checks.py"))
-SECRET = b"a secret for the tests, long enough"
+NAMES = [folder.name for folder in SOURCES]
 each_assignment = pytest.mark.parametrize("name", NAMES)
 
 MARKS = ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN TESTS", "check_part")
@@ -154,19 +153,27 @@ def test_public_solution_has_other_data_than_the_students(name: str, released: d
     assert RELEASE_SEED.search("\n".join(cell_text(c) for c in cells(ROOT / "assignments" / name / f"{name}.ipynb")))
 
 
+VARIES = {  # the cell of the task, the check that looks at it, what the text says in another class
+    "01": ("group_folds", "group_folds.ties", "the one with the larger number comes first"),
+    "02": ("report", "report.chosen", "of equals the one with the largest index"),
+    "03": ("domain_loss", "accuracy.ties", "a logit of exactly 0 says source"),
+}
+
+
 @isolated
-def test_what_is_published_loses_the_points_of_a_task_that_varies() -> None:
-    """In assignment 01 the secret decides which of two equal groups is dealt out first."""
-    folder = ROOT / "assignments" / NAMES[0]
-    published = {"group_folds": dict(loaded(NAMES[0]).source.cells())["group_folds"]}
+@each_assignment
+def test_what_is_published_loses_the_points_of_a_task_that_varies(name: str) -> None:
+    """Where the task has two forms that are as good, such as what becomes of ties, the secret takes one of them."""
+    cell, check, says = VARIES[name[:2]]
+    published = {cell: dict(loaded(name).source.cells())[cell]}
     sources: dict[str, dict[str, str] | str] = {"published": published, "key": "solution"}
-    verdicts = grade_sources(folder, secret=SECRET, sources=sources, vary=True)
+    verdicts = grade_sources(ROOT / "assignments" / name, secret=SECRET, sources=sources, vary=True)
     lost = {who: {c for c, v in of.items() if not v.passed} for who, of in verdicts.items()}
-    assert lost == {"published": {"group_folds.ties"}, "key": set()}
-    text = "\n".join(load_assignment(folder, SECRET).source.stubs.values())
-    assert "VARIANT" not in text
-    made = "\n".join(cell_text(c) for c in load_assignment(folder, SECRET).source.content["cells"])
-    assert "with the larger number comes first" in made and "VARIANT" not in made
+    assert lost == {"published": {check}, "key": set()}
+    varied = load_assignment(ROOT / "assignments" / name, SECRET).source
+    assert "VARIANT" not in "\n".join(varied.stubs.values())
+    made = "\n".join(cell_text(c) for c in varied.content["cells"])
+    assert says in made and "VARIANT" not in made
 
 
 @pytest.mark.slow

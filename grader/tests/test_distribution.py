@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from where import PACKAGE, ROOT
 
 import xfergrade
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = Path(xfergrade.__file__).parent
 STUDENTS = {"xfergrade"} | {
     f"xfergrade.{name}" for name in ("bundle", "calling", "compare", "spec", "student", "text", "wire")
 }
@@ -61,7 +60,7 @@ def test_no_module_imports_one_that_imports_it() -> None:
 
 def test_every_file_is_short_enough_to_read() -> None:
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.glob("*.py")}
-    assert {name: count for name, count in lines.items() if count > 310} == {}
+    assert {name: count for name, count in lines.items() if count > 250} == {}
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])

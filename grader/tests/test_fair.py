@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hostile.cases import ASSIGNMENT, CASES, FULL, MEANS, NEAREST, notebook, text
 from isolation import isolated
+from where import SECRET, SOURCES
 
 from xfergrade import Check, Close, similarity
 from xfergrade.answers import Job, Stage
@@ -31,9 +32,6 @@ from xfergrade.spec import Limits
 from xfergrade.testing import grade_sources
 from xfergrade.text import clean_text
 
-ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted(p.parent for p in (ROOT / "assignments").glob("*/checks.py"))
-SECRET = b"a secret for the tests, long enough"
 CALL = {"target": "f", "seed": 1, "args": {"tuple": []}}
 
 

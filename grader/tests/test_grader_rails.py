@@ -21,8 +21,23 @@ from hostile.cases import ASSIGNMENT, FULL
 from hostile.cases import text as handed_in
 from isolation import REASON, isolated
 from nbgrader_tool import CONFIG, nbgrader, scores
+from where import SECRET
 
-from xfergrade import Accuracy, CheckFailed, Close, Equal, clock, grade, judging, sandbox, student, text, walls, wire
+from xfergrade import (
+    Accuracy,
+    CheckFailed,
+    Close,
+    Equal,
+    clock,
+    grade,
+    judging,
+    sandbox,
+    server,
+    student,
+    text,
+    walls,
+    wire,
+)
 from xfergrade.assignment import AssignmentError, load_assignment
 from xfergrade.collect import find_uploads
 from xfergrade.draws import draw
@@ -44,7 +59,6 @@ NAME = ASSIGNMENT.name
 TINY_PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-SECRET = b"a secret for the tests, long enough"
 
 
 def crossed(value: object, *, tensors: bool = False) -> object:
@@ -626,7 +640,7 @@ CALL = {"target": "f", "seed": 1, "args": {"tuple": []}}
 
 def test_a_process_that_does_not_start_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the submission has run by then, so it must not lose a step."""
-    sealed, broken = sandbox.sealed_file, []
+    sealed, broken = server.sealed_file, []
 
     def sealed_file(data: bytes) -> int:
         if b"return 3" in data and len(broken) < times:
@@ -636,7 +650,7 @@ def test_a_process_that_does_not_start_is_started_again(monkeypatch: pytest.Monk
 
     with sandbox.Sandbox(("numpy",), Limits(seconds=2), "none") as box:
         box.set_inputs(None, {"a#0": CALL}, b"")
-        monkeypatch.setattr(sandbox, "sealed_file", sealed_file)
+        monkeypatch.setattr(server, "sealed_file", sealed_file)
         job, times = sandbox.Job((("one", "def f():\n    return 3\n"),), ("a#0",)), 2
         assert box.run(job)["call a#0"].value == 3 and len(broken) == 2
         times = 99

@@ -18,13 +18,13 @@ import others
 import pytest
 from hostile.cases import ASSIGNMENT, FULL, HALF, MEANS, text
 from isolation import REASON
+from where import SECRET
 
 from xfergrade import gradescope, walls
 from xfergrade.assignment import load_assignment
 from xfergrade.release import release
 
 NAME = ASSIGNMENT.name
-SECRET = b"a secret for the tests, long enough"
 
 WRONG_AXIS = "def nearest_mean(f, m):\n    return torch.cdist(f, m).argmin(dim=0)\n"
 # Right only where the attack succeeds: a wall that falls shows as points.

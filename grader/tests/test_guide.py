@@ -20,11 +20,11 @@ import torch
 from hostile.cases import ASSIGNMENT, FULL
 from isolation import isolated
 from mutants.base import Mutant
+from where import ROOT, SOURCES
 
 from xfergrade import CheckFailed, student
 from xfergrade.testing import grade_sources
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
 NAME = "01_probe_and_retrieval"
 BOX = re.compile(r"^```\{code-block\} (\w+)\n:name: ([\w-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -182,5 +182,5 @@ def test_the_plans_fit_the_course() -> None:
         assert set(re.findall(r"chapters/\w+\.ipynb", plan)) == {
             p.relative_to(ROOT).as_posix() for p in (ROOT / "chapters").glob("*.ipynb")
         }
-        for assignment in (p.name[:2] for p in (ROOT / "assignments").glob("*/checks.py")):
+        for assignment in (p.name[:2] for p in SOURCES):
             assert plan.count(f"assignment {assignment}") == 1 or assignment not in ("01", "02", "03")

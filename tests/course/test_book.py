@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from scripts import check_book, run_chapters, set_address
+from tests.places import BOOK, RESULTS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-PAGES = sorted((ROOT / "book").rglob("*.md"))
+PAGES = sorted(BOOK.rglob("*.md"))
 
 
 def toc_files() -> list[str]:
@@ -35,7 +35,7 @@ def test_chapters_stand_in_their_order() -> None:
 def test_the_book_asks_the_network_for_nothing() -> None:
     sphinx = CONFIG["sphinx"]["config"]
     assert sphinx["intersphinx_mapping"] == {}
-    static = ROOT / "book/_static"
+    static = BOOK / "_static"
     assert sphinx["html_static_path"] == ["book/_static"]
     assert sphinx["html_math_renderer"] == "katex"
     assert "MIT" in (static / "katex/LICENSE").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_names_are_ignored_one_by_one() -> None:
 
 
 def test_glossary_gives_both_languages() -> None:
-    text = (ROOT / "book/glossary.md").read_text(encoding="utf-8")
+    text = (BOOK / "glossary.md").read_text(encoding="utf-8")
     body = "".join(part.split(":::")[0] for part in text.split(":::{glossary}")[1:])
     entries = [block for block in re.split(r"\n(?=\S)", body) if re.search(r"\n  ", block)]
     assert len(entries) > 40
@@ -69,8 +69,8 @@ def test_pictures_in_the_pages_have_words() -> None:
 
 
 def test_results_page_names_every_result() -> None:
-    page = (ROOT / "book/results.md").read_text(encoding="utf-8")
-    files = sorted(path.name for path in (ROOT / "results").glob("*.json"))
+    page = (BOOK / "results.md").read_text(encoding="utf-8")
+    files = sorted(path.name for path in RESULTS.glob("*.json"))
     assert [name for name in files if f"`results/{name}`" not in page] == []
     for name in re.findall(r"`((?:results|experiments)/[^`]+)`", page):
         assert (ROOT / name).exists(), f"book/results.md names {name}, which is not there"
@@ -143,7 +143,7 @@ def test_check_refuses_an_empty_folder(tmp_path: Path) -> None:
 def test_digits_card_tells_the_truth() -> None:
     from xferkit.data import load_domain
 
-    card = (ROOT / "book/data/digits.md").read_text(encoding="utf-8")
+    card = (BOOK / "data/digits.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in card.splitlines() if line.startswith("| `")]
     small = {row[0].strip("`"): row[2] for row in rows if re.fullmatch(r"[\d,]+( / [\d,]+){2}", row[2])}
     assert set(small) == {"mnist", "uci_digits", "syn_digits", "mnist_m"}
@@ -156,7 +156,7 @@ def test_digits_card_tells_the_truth() -> None:
 def test_digits_card_names_the_photographs() -> None:
     from xferkit.data.mnist_m import MNIST_M_PHOTOS
 
-    card = (ROOT / "book/data/digits.md").read_text(encoding="utf-8")
+    card = (BOOK / "data/digits.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\S+\.(?:png|jpg))` \| ([\w ]+) \|", card, re.MULTILINE))
     part = {"train": "train", "held_out": "val and test"}
     assert rows == {name: part[group] for group, names in MNIST_M_PHOTOS.items() for name in names}
@@ -178,7 +178,7 @@ def test_counts_on_the_landing_page(network: str, parameters: str, convolutions:
     assert f"{sum(p.numel() for p in model.parameters()):,}" == parameters
     assert sum(isinstance(m, torch.nn.Conv2d) for m in modules) == convolutions
     assert sum(isinstance(m, torch.nn.Linear) for m in modules) == linear
-    assert parameters in (ROOT / "book/transfer.md").read_text(encoding="utf-8")
+    assert parameters in (BOOK / "transfer.md").read_text(encoding="utf-8")
 
 
 def test_address_stands_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
+
 PYTHONS = ("3.11", "3.12", "3.13")
 REQUIRED = ("jupyterlab", "jupyter-book", "torch", "torchvision", "matplotlib", "nbval", "pytest")
 
@@ -149,9 +150,9 @@ def test_readers_see_no_panels_of_nbgrader() -> None:
 
     folders = jupyter_path("labextensions")
     assert "@jupyter/nbgrader" in get_federated_extensions(folders), "it is installed, as the lock says"
-    assert get_page_config(folders)["disabledExtensions"].get("@jupyter/nbgrader") is True, "run: make setup"
+    assert "@jupyter/nbgrader" in get_page_config(folders)["disabledExtensions"], "run: make setup"
     done = subprocess.run([sys.executable, "-m", "nbgrader", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == importlib.metadata.version("nbgrader")
+    assert f"nbgrader version {importlib.metadata.version('nbgrader')}" in done.stdout
 
 
 def test_make_help_lists_every_command() -> None:

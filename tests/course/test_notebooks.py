@@ -14,8 +14,8 @@ import pytest
 from nbformat import NotebookNode
 
 from scripts import build_evidence, prose, rules, run_chapters
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = run_chapters.find_chapters([])
 LIMIT = 2_000_000  # bytes, with outputs
 SOLUTION = re.compile(r"^(```|~~~)python\n(.*?)^\1", re.MULTILINE | re.DOTALL)

@@ -6,7 +6,6 @@ import dataclasses
 import importlib
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ import pytest
 
 import xferkit as xk
 from scripts import build_results
+from tests.places import RESULTS, ROOT
 from xferkit import results
 from xferkit._schema import save
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMES = sorted(path.stem for path in (ROOT / "results").glob("*.json"))
-sys.path.insert(0, str(ROOT / "experiments"))
+NAMES = sorted(path.stem for path in RESULTS.glob("*.json"))
 
 
 def script(name: str) -> Any:
@@ -32,7 +30,7 @@ def test_page_is_up_to_date() -> None:
 
 
 def test_page_notices_a_changed_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = ROOT / "results" / "plain_vs_residual.json"
+    path = RESULTS / "plain_vs_residual.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     record["runs"][0]["result"]["train_error"] += 0.01
     (tmp_path / path.name).write_text(json.dumps(record))

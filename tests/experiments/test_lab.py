@@ -23,10 +23,9 @@ import torch
 from lab import Lab, options, taste
 
 import xferkit as xk
+from tests.places import EXPERIMENTS, ROOT
 from xferkit import results
 from xferkit._schema import validate
-
-EXPERIMENTS = Path(lab_module.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -218,8 +217,7 @@ main()
 def script(tmp_path: Path) -> Iterator[tuple[list[str], dict[str, str]]]:
     path = tmp_path / "killed.py"
     path.write_text(SCRIPT)
-    root = EXPERIMENTS.parent
-    yield [sys.executable, str(path)], os.environ | {"PYTHONPATH": f"{EXPERIMENTS}:{root}", "OMP_NUM_THREADS": "1"}
+    yield [sys.executable, str(path)], os.environ | {"PYTHONPATH": f"{EXPERIMENTS}:{ROOT}", "OMP_NUM_THREADS": "1"}
 
 
 def finished(home: Path) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = ROOT / "experiments"
+from tests.places import EXPERIMENTS, RESULTS, ROOT
+
 HARNESS = ("lab", "provenance")
 EVERY = sorted(path.stem for path in EXPERIMENTS.glob("*.py") if path.stem not in HARNESS)
 SCRIPTS = [name for name in EVERY if not name.startswith("benchmark")]  # benchmarks measure in processes of their own
@@ -24,7 +24,7 @@ def module(name: str) -> Any:
 
 def state() -> dict[Path, tuple[int, int]]:
     """Every file that a script may write when it is not a smoke run."""
-    folders = (ROOT / "results", ROOT / "data", ROOT / "xferkit" / "assets")
+    folders = (RESULTS, ROOT / "data", ROOT / "xferkit" / "assets")
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
 

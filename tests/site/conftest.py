@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.places import ROOT
 from tests.site import browser as looking
-from tests.site.pages import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

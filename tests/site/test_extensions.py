@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from scripts import external_links
-from tests.site.pages import ROOT
+from tests.places import ROOT
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from xferkit._loop import to_device
 from xferkit.data import Split, TensorLoader, load_domain, to_float
 from xferkit.models import Classifier, lenet, mini_resnet
-from xferkit.schedules import cosine, inverse_decay
+from xferkit.schedules import inverse_decay
 from xferkit.session import device, setup
 from xferkit.train import NonFiniteLoss, evaluate, evaluation_mode, fit, predict, supervised_loss
 from xferkit.tuning import replace_head
@@ -553,19 +553,3 @@ def test_the_papers_decay_is_a_factor_on_the_optimizers_own_rate() -> None:
     history = fit(model, loader(pictures()), supervised_loss, sgd(model, 0.01), 2, schedule=inverse_decay,
                   progress=False)  # fmt: skip
     assert history["lr"] == pytest.approx([0.01, 0.01 / 6**0.75])
-
-
-@pytest.mark.parametrize("schedule", [cosine, inverse_decay])
-@pytest.mark.parametrize("p", [-0.01, 1.01, 37, math.nan])
-def test_a_step_is_not_taken_for_progress(schedule: Callable, p: float) -> None:
-    with pytest.raises(ValueError, match=r"p=.*\[0, 1\]"):
-        schedule(p)
-
-
-def test_settings_that_give_no_factor_are_refused() -> None:
-    for warmup in (1.0, -0.1, math.nan):
-        with pytest.raises(ValueError, match="warmup"):
-            cosine(0.5, warmup=warmup)
-    for settings in ({"alpha": -1.0}, {"alpha": math.nan}, {"beta": math.inf}):
-        with pytest.raises(ValueError, match="alpha=.*beta="):
-            inverse_decay(0.5, **settings)

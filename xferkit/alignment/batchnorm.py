@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from xferkit._checks import check_count, check_pixels
 from xferkit.data import to_float
+from xferkit.train import evaluation_mode
 
 M = TypeVar("M", bound=nn.Module)  #: the module that is given, of whatever class
 
@@ -49,19 +50,17 @@ def adapt_statistics(model: M, x: Tensor, *, batch_size: int = 250) -> M:
     if not norms:
         raise ValueError("the network has no BatchNorm with running statistics: there is nothing to adapt.")
     where = norms[0].running_mean.device  # type: ignore[union-attr]
-    modes = [(part, part.training) for part in model.modules()]
     before = [(norm, norm.momentum, {name: b.clone() for name, b in norm.named_buffers()}) for norm in norms]
     # After the hooks of `freeze` and `hold_statistics`, which come first because they were there first.
     hooks = [norm.register_forward_pre_hook(_measure) for norm in norms]
     # Code that torch.compile has made already would not see these hooks.
     eager = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
-    model.eval()
     measured: set[_BatchNorm] = set()
     try:
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain average over all batches
-        with eager:
+        with evaluation_mode(model), eager:
             for batch in x.tensor_split(min(-(-len(x) // batch_size), len(x) // 2)):
                 model(to_float(batch.to(where)))
         reached = {norm for norm in norms if int(norm.num_batches_tracked or 0)}
@@ -77,6 +76,4 @@ def adapt_statistics(model: M, x: Tensor, *, batch_size: int = 250) -> M:
             norm.momentum = momentum
             for name, buffer in norm.named_buffers() if norm not in measured else ():
                 buffer.copy_(buffers[name])
-        for part, mode in modes:
-            part.training = mode
     return model

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xferkit._checks import check_count, check_floating, check_number
+from xferkit._checks import check_count, check_floating, check_number, check_same_width
 
 # Ends of a discriminator that gives probabilities, by module and by what autograd calls their functions.
 _SQUASHING = (nn.Sigmoid, nn.Hardsigmoid, nn.LogSigmoid, nn.Softmax, nn.LogSoftmax, nn.Softmin)
@@ -113,11 +113,7 @@ def loss(disc: nn.Module, z_s: Tensor, z_t: Tensor, lam: float) -> Tensor:
     """
     for name, z in (("source", z_s), ("target", z_t)):
         check_floating(z, what=f"{name} features")
-    if z_s.shape[1:] != z_t.shape[1:]:
-        raise ValueError(
-            f"source features are {tuple(z_s.shape)} and target features {tuple(z_t.shape)}: "
-            "both must come from the same encoder, with the same width."
-        )
+    check_same_width(z_s, z_t, what=("source features", "target features"))
     if not len(z_s) or not len(z_t):
         raise ValueError(f"{len(z_s)} source and {len(z_t)} target rows: both domains need at least one.")
     logits = domain_logits(disc, grad_reverse(torch.cat([z_s, z_t]), lam))

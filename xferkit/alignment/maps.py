@@ -5,16 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xferkit._checks import check_count, check_features, check_number
+from xferkit._checks import check_count, check_features, check_number, check_same_width
 
 
 def _two_clouds(z_s: Tensor, z_t: Tensor, *, same_width: bool = True) -> None:
     check_features(z_s, what="source features", least=2)
     check_features(z_t, what="target features", least=2)
-    if same_width and z_s.shape[1] != z_t.shape[1]:
-        raise ValueError(
-            f"source features are {tuple(z_s.shape)} and target features {tuple(z_t.shape)}: the widths must agree."
-        )
+    if same_width:
+        check_same_width(z_s, z_t, what=("source features", "target features"))
     if z_s.device != z_t.device:
         raise ValueError(f"source features lie on {z_s.device} and target features on {z_t.device}: move one of them.")
 

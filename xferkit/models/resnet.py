@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from xferkit._checks import check_count
-from xferkit._files import check_file
+from xferkit._files import read_checked
 from xferkit.models.classifier import Classifier
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -120,5 +120,4 @@ def load_checked(path: Path) -> dict[str, Tensor]:
     words = beside.read_text(errors="replace").split() if beside.is_file() else []
     if not words or len(words[0]) != 64:
         raise OSError(f"{beside}, the checksum of {path.name}, is missing or damaged. {again}")
-    check_file(path, words[0], again)
-    return load_file(path)
+    return load(read_checked(path, words[0], again))

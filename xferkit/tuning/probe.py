@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from xferkit._checks import check_count, check_features, check_labels, check_number, check_same_classes
 from xferkit.data import Split
+from xferkit.features import extract_features
 from xferkit.models.classifier import Classifier, unwrap
 from xferkit.train import History, predict
 
@@ -87,8 +88,9 @@ def linear_probe(
 ) -> History:
     """Replace the head, in place, by a logistic regression on frozen features; the penalty is chosen on `val`.
 
-    The features are computed once, in evaluation mode, so the encoder is untouched. The head gets a score for each of
-    the class names that the parts carry, or, without names, for every number up to the highest label.
+    The features are computed once, in evaluation mode, so the encoder is untouched, and kept on disk for the next probe
+    (see `extract_features`). The head gets a score for each of the class names that the parts carry, or, without names,
+    for every number up to the highest label.
 
     Args:
         l2s: the penalties to try, as in `fit_logistic`.
@@ -108,7 +110,7 @@ def linear_probe(
     num_classes = len(names) if names else int(max(train.y.max(), val.y.max())) + 1
     for part in (train, val):
         check_labels(part.y, len(part.x))
-    z_train, z_val = predict(net, train).features, predict(net, val).features
+    z_train, z_val = _features(net, train), _features(net, val)
     y_train, y_val = train.y.to(z_train.device), val.y.to(z_val.device)
     history: History = {"l2": [], "val_accuracy": [], "val_loss": []}
     heads = []
@@ -125,3 +127,11 @@ def linear_probe(
     net.classes = names
     history["chosen_l2"] = [float(l2s[best])]
     return history
+
+
+def _features(net: Classifier, part: Split) -> Tensor:
+    """(N, D), from the cache on disk if they are there. A map, which extraction would average, stays a map: refused."""
+    in_stages = any(True for _ in net.features.children())
+    if in_stages and predict(net, part.x[:1]).features.ndim == 2:
+        return next(iter(extract_features(net, part).values()))
+    return predict(net, part).features

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xferkit._checks import check_count, check_same_classes
+from xferkit._loop import where_is
 from xferkit.data import Split, TensorLoader
 from xferkit.models.classifier import Classifier, stages, unwrap
 from xferkit.schedules import cosine
@@ -181,9 +182,7 @@ def _prepare(
         raise TypeError(
             f"the network has weights in {', '.join(sorted(odd))}: recipes train in float32, model.float()."
         )
-    where = parameters[0].device
-    if where.type == "meta":
-        raise ValueError("the network lies on the meta device, so it has no weights: use .to_empty(…) and load some.")
+    where = where_is(net)
     # Channels last: depthwise convolutions run about 1.6 times as fast on a CPU.
     net.to(memory_format=torch.channels_last)
     if train.classes is not None:

@@ -160,13 +160,6 @@ def test_lambda_waits_until_the_labels_are_learned() -> None:
             lambda_ramp(0.5, start=start)
 
 
-def test_learning_rate_falls_as_in_the_paper() -> None:
-    assert inverse_decay(0) == 1  # a factor, as every schedule
-    assert inverse_decay(1) == pytest.approx(11**-0.75)
-    assert inverse_decay(0.5) == pytest.approx(6**-0.75)
-    assert inverse_decay(0.3, alpha=2.0, beta=0.5) == pytest.approx(1.6**-0.5)
-
-
 # --------------------------------------------------------------------------------------------------------- training
 
 

@@ -19,11 +19,11 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.places import BOOK, RESULTS, ROOT
 from xferkit.data import load_domain
 from xferkit.data.emoji import DESIGNERS, SECOND, SPLITS, STYLES, Edition, emoji_index, load_emoji_style
 
-ROOT = Path(__file__).resolve().parents[3]
-CARD = ROOT / "book" / "data" / "emoji_styles.md"
+CARD = BOOK / "data" / "emoji_styles.md"
 LICENCE_TEXTS = {
     "Apache-2.0": "Apache License",
     "CC-BY-4.0": "Creative Commons Attribution 4.0 International",
@@ -445,7 +445,7 @@ def test_card_sets_this_edition_beside_the_first(index: dict[str, Any]) -> None:
 
 def test_card_shows_the_measured_distances(build: SimpleNamespace, index: dict[str, Any]) -> None:
     """From results/, which must be of these pictures; and no test label was read for them."""
-    record = json.loads((ROOT / "results" / "emoji_styles_table.json").read_text(encoding="utf-8"))
+    record = json.loads((RESULTS / "emoji_styles_table.json").read_text(encoding="utf-8"))
     assert record["settings"]["index_sha256"] == SECOND.index_sha256
     assert record["test"] is None and record["settings"]["parts"] == "train and val"
     assert card_part("table distances") == build.card.probe_tables(index, record)
@@ -498,7 +498,7 @@ def test_twin_examples_of_the_card_are_in_one_group(index: dict[str, Any]) -> No
 
 
 def test_figure_is_there_and_light() -> None:
-    path = ROOT / "book" / "images" / "emoji_styles.png"
+    path = BOOK / "images" / "emoji_styles.png"
     assert path.stat().st_size <= 300_000
     with Image.open(path) as figure:
         assert figure.convert("RGB").getpixel((0, 0)) == (255, 255, 255)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from feature_toys import entries
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
@@ -93,6 +95,36 @@ def test_a_probe_reports_what_its_head_scores() -> None:
     score = evaluate(model, val)
     assert history["val_accuracy"][chosen] == pytest.approx(score.accuracy)
     assert history["val_loss"][chosen] == pytest.approx(score.loss, rel=1e-4)
+
+
+def test_the_second_probe_finds_the_features_and_gives_the_same_weights(folder: Path, asked: list[int]) -> None:
+    train, val = digits(), digits("val", 100)
+    first, second = net(), net()
+    histories = [linear_probe(first, train, val)]
+    assert len(asked) == 2 and len(entries(folder)) == 2
+    histories.append(linear_probe(second, train, val))
+    assert len(asked) == 2, "the second probe computes no features"
+    assert torch.equal(first.head.weight, second.head.weight) and torch.equal(first.head.bias, second.head.bias)
+    assert histories[0] == histories[1]
+    with torch.no_grad():
+        second.features.stage1[0].weight.add_(1e-3)  # another network, other features
+    linear_probe(second, train, val)
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize("last", ["a map", "one part"])
+def test_features_that_are_no_stage_or_no_vector_are_taken_as_they_come(last: str, folder: Path) -> None:
+    """A map would be averaged over space by the extraction, and the head would not fit the network any more."""
+    split = digits(n=40)
+    if last == "one part":
+        model = Classifier(torch.nn.Flatten(), torch.nn.Linear(2352, 10)).to(device())  # type: ignore[arg-type]
+        linear_probe(model, split, split)
+        assert model.head.in_features == 2352 and evaluate(model, split).accuracy > 0.9
+    else:
+        model = Classifier(net().features[:2], torch.nn.Flatten())
+        with pytest.raises(ValueError, match=r"shape \(N, D\), not \(40, 48, 4, 4\)"):
+            linear_probe(model, split, split)
+    assert entries(folder) == []
 
 
 def test_a_probe_asks_for_penalties_classes_and_a_classifier() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 
 from xferkit.data import Split, load_domain
 from xferkit.models import Classifier, lenet
-from xferkit.schedules import cosine
 from xferkit.session import device
 from xferkit.tuning import finetune, freeze, gradual_unfreeze, linear_probe, lp_ft, replace_head
 
@@ -88,15 +86,6 @@ def test_lp_ft_starts_from_the_probed_head() -> None:
     before = state(probed)
     finetune(probed, train, steps=2, lr=1e-3)
     assert "stage1" in moved(probed, before)
-
-
-def test_cosine_rises_falls_and_ends_near_zero() -> None:
-    factors = [cosine(step / 200) for step in range(200)]
-    peak = factors.index(max(factors))
-    assert 0 < factors[0] < 0.1 and max(factors) == pytest.approx(1.0, abs=0.01)
-    assert factors[: peak + 1] == sorted(factors[: peak + 1])
-    assert factors[peak:] == sorted(factors[peak:], reverse=True)
-    assert cosine(0.55) == pytest.approx(0.5) and math.isclose(cosine(1.0), 0, abs_tol=1e-9)
 
 
 # --------------------------------------------------------------------------------------------- what all have in common
