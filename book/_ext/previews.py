@@ -16,7 +16,15 @@ from sphinx.application import Sphinx
 GLOSSARY = "book/glossary"
 NO_PLACE = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title, nodes.raw, nodes.math, nodes.math_block,
             nodes.term, nodes.strong, nodes.comment)  # fmt: skip
+GREEK = {"lambda": "λ", "phi": "φ", "theta": "θ", "epsilon": "ε", "varepsilon": "ε", "ell": "ℓ", "to": "→"}
 CHINESE = re.compile(r"[\u3400-\u9fff]")
+
+
+def plain(text: str) -> str:
+    """A definition in one line, its formulas as one would type them: a preview is no place for TeX."""
+    text = re.sub(r"\\math\w+\s*\{?(\w+)\}?", r"\1", text).replace("\\mid", "|")
+    text = re.sub(r"\\([a-zA-Z]+)", lambda match: GREEK.get(match[1], match[1]), text)
+    return re.sub(r"\s+", " ", text.replace("\\", "")).strip()
 
 
 def read_glossary(app: Sphinx, doctree: nodes.document) -> None:
@@ -26,10 +34,10 @@ def read_glossary(app: Sphinx, doctree: nodes.document) -> None:
     found: dict[str, tuple[str, str]] = {}
     for item in doctree.findall(nodes.definition_list_item):
         terms = [child for child in item.children if isinstance(child, nodes.term)]
-        meaning = " ".join(c.astext() for c in item.children if isinstance(c, nodes.definition))
+        meaning = plain(" ".join(c.astext() for c in item.children if isinstance(c, nodes.definition)))
         for term in terms:
             if term["ids"] and not CHINESE.search(term.astext()):
-                found[term.astext().lower()] = (term["ids"][0], re.sub(r"\s+", " ", meaning).strip())
+                found[term.astext().lower()] = (term["ids"][0], meaning)
     app.env.metadata[GLOSSARY]["terms"] = found
 
 
@@ -64,7 +72,8 @@ def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
             place, meaning = left.pop(match[1].lower())
             for other in [name for name, (where, _) in left.items() if where == place]:
                 del left[other]
-            link = nodes.reference("", match.group(), refuri=f"{glossary}#{place}", reftitle=meaning, classes=["term"])
+            link = nodes.reference("", match.group(), refuri=f"{glossary}#{place}", reftitle=meaning, internal=True)
+            link["classes"].append("term")
             made += [nodes.Text(words[: match.start()]), link]
             words = words[match.end() :]
         if made:

@@ -8,9 +8,10 @@ from types import ModuleType
 
 import pytest
 
+from tests.places import ROOT
 from tests.site import browser as looking
 from tests.site.conftest import Open
-from tests.site.pages import CHAPTERS, HOME, ROOT
+from tests.site.pages import CHAPTERS, HOME
 
 each_chapter = pytest.mark.parametrize("name", CHAPTERS)
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from scripts import build_ladder
+from tests.places import ROOT
 from tests.site.conftest import Open
-from tests.site.pages import CHAPTERS, HOME, ROOT
+from tests.site.pages import CHAPTERS, HOME
 
 each_chapter = pytest.mark.parametrize("name", CHAPTERS)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
+from tests.places import ROOT
 from tests.site import browser as looking
 from tests.site.conftest import Open
 from tests.site.pages import CHAPTERS
@@ -63,3 +66,10 @@ def test_without_scripts_the_words_are_the_link_s_title(open_page: Open, address
     page = open_page(f"{address}/{CHAPTERS[0]}", java_script_enabled=False)
     for kind in KINDS:
         assert len(str(page.locator(f"article {kind}").first.get_attribute("title"))) > 30
+
+
+def test_definitions_are_shown_without_tex(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "book/_ext"))
+    plain = importlib.import_module("previews").plain
+    assert plain("over it, \\{\\mathcal X, P(X)\\}.\n  Or $P(Y \\mid X)$") == "over it, {X, P(X)}. Or $P(Y | X)$"
+    assert plain(r"its \lambda of \mathbb{R}") == "its λ of R"

@@ -10,8 +10,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from tests.places import ROOT
 from tests.site.conftest import Open
-from tests.site.pages import CHAPTERS, HOME, NOT_FOUND, PLAIN, ROOT
+from tests.site.pages import CHAPTERS, HOME, NOT_FOUND, PLAIN
 
 
 @pytest.fixture
