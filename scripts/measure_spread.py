@@ -90,7 +90,8 @@ def with_tolerances(
         if cell.cell_type != "code":
             continue
         settings = dict(cell.metadata.get("xferkit", {}))
-        before = dict(settings.pop("tolerance", {})) if widen else {}
+        before = dict(settings.pop("tolerance", {}))
+        before = before if widen else {}
         if VARIES not in cell.metadata.get("tags", []):
             try:
                 found = tolerance_of([run.cells[i].outputs for run in [stored, *runs]], f"{name}, cell {i}")

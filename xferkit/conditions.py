@@ -78,7 +78,7 @@ def below(
 def _compare(values: Any, margin: float, sign: int, unit: str, over: Over, mean: bool | str, than: Any) -> Condition:
     found, against = Values.of(values, over), ""
     if than is not None:
-        other = Values.of(than, over)
+        other = Values.of(than, (), named=False)
         against = f"{figures(found.middle.mean())} against {figures(other.middle.mean())}; difference "
         found = found.minus(other)
     found = found.averaged(mean)
@@ -165,7 +165,7 @@ def counted(n: Any, what: str = "") -> Condition:
     Raises:
         ValueError: NaN, or a number in the words.
     """
-    refuse_numbers(what.replace("{}", ""), "counted")
+    refuse_numbers(what.replace("{}", "").replace("%", ""), "counted")
     value = n if np.ndim(n) == 0 and not isinstance(n, Mapping | set | frozenset | range) else len(n)
     number = exactly(float(value))
     words = what.replace("{}", number) if "{}" in what else _with_unit(float(value), what)

@@ -6,8 +6,10 @@ from typing import Any
 
 import nbformat
 import pytest
+from nbformat import NotebookNode
 
 from scripts.comparing import compare, differences, pieces, spread
+from scripts.measure_spread import tolerance_of, with_tolerances
 from scripts.prose import Mark, disagreement, marks, solutions, unmarked
 
 
@@ -103,6 +105,37 @@ def test_spread_is_by_kind_of_number() -> None:
     assert largest == pytest.approx({"0": 0, "1": 0.2, "3": 0.001, "e": 0.5})
     with pytest.raises(ValueError, match="words differ"):
         list(spread(a, [output("text/plain", "6 seeds 1 2 3")]))
+
+
+def test_tolerances_are_three_times_the_spread_and_one_digit_at_least() -> None:
+    runs = [[output("text/plain", t)] for t in ("5: 47.1, 0.031 1e-3", "5: 47.3, 0.031 1.02e-3", "5: 46.9, 0.031 1e-3")]
+    assert tolerance_of(runs) == {"1": 1.2, "e": 0.059}
+    assert tolerance_of(runs[:1]) == tolerance_of([runs[0]] * 3) == {}
+    tiny = [[output("text/plain", t)] for t in ("1,000.0", "1,000.0001")]
+    assert tolerance_of(tiny)["4"] == 0.0003 and compare("1.0", "1.1", {"1": tolerance_of(tiny)["1"]}) == []
+    with pytest.raises(ValueError, match="cell 7: the words differ"):
+        tolerance_of([[output("text/plain", "a")], [output("text/plain", "b")]], "cell 7")
+
+
+def notebook(*texts: str, tags: tuple[str, ...] = (), **metadata: Any) -> NotebookNode:
+    outputs = [output("text/plain", text) for text in texts]
+    cell = nbformat.v4.new_code_cell("f()", outputs=outputs, metadata={"tags": list(tags), **metadata})
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A"), cell])
+
+
+def test_tolerances_are_stored_with_the_cell() -> None:
+    done, problems = with_tolerances(notebook("47.1"), [notebook("47.2")], "01")
+    assert done.cells[1].metadata.xferkit == {"tolerance": {"1": 0.3}} and problems == []
+    done, _ = with_tolerances(notebook("47.1", xferkit={"tolerance": {"1": 9.0}}), [notebook("47.1")], "01")
+    assert "xferkit" not in done.cells[1].metadata  # what was measured before is forgotten
+    done, _ = with_tolerances(notebook("47.1", xferkit={"tolerance": {"1": 9.0}}), [notebook("47.2")], "01", widen=True)
+    assert done.cells[1].metadata.xferkit == {"tolerance": {"1": 9.0}}
+    done, problems = with_tolerances(notebook("12.5 s", tags=("varies",)), [notebook("12.9 s")], "01")
+    assert "xferkit" not in done.cells[1].metadata and problems == []
+    _, problems = with_tolerances(notebook("best: a"), [notebook("best: b")], "01")
+    assert len(problems) == 1 and "01, cell 1: the words differ" in problems[0]
+    with pytest.raises(ValueError, match="other cells"):
+        with_tolerances(notebook("a"), [nbformat.v4.new_notebook()], "01")
 
 
 # --------------------------------------------------------------------------------------------------------------- marks

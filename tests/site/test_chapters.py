@@ -25,7 +25,7 @@ def number_of(name: str) -> str:
 @each_chapter
 def test_a_chapter_has_the_number_of_its_file(open_page: Open, address: str, name: str) -> None:
     page = open_page(f"{address}/{name}")
-    assert page.locator("h1").inner_text().startswith(f"{number_of(name)} ")
+    assert page.locator("article h1").inner_text().startswith(f"{number_of(name)} ")
     assert page.title().startswith(f"{number_of(name)} ")
 
 

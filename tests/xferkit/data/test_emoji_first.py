@@ -1,4 +1,4 @@
-"""EmojiStyles' first edition: as it was when results were measured on it."""
+"""EmojiStyles' first edition, as it was when results were measured on it: this file goes when the edition does."""
 
 from __future__ import annotations
 
