@@ -123,6 +123,7 @@ class ClaimCard(Piece):
         chapter, record = found[0]
         lines = (("observed", "Observed here"), ("margin", "Margin"), ("paper", "Paper"))
         said = "".join(f"<br><em>{name}:</em> {escape(str(record[key]))}" for key, name in lines if record.get(key))
+        said += f" ({escape(record['source'])})" if record.get("paper") and record.get("source") else ""
         return (
             f'<div class="xferkit-claim landing-claim"><p><strong>✓ {escape(record["statement"])}</strong>{said}<br>'
             f'<a href="{self.address(chapter.docname)}">{chapter.number} {escape(chapter.short)}</a> · '
