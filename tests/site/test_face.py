@@ -49,13 +49,14 @@ def test_code_of_88_columns_fits_on_a_laptop(open_page: Open, address: str, name
     assert page.evaluate(WIDE_CODE) == [], "a line of 88 columns, whatever the chapter holds"
 
 
-def test_the_text_has_its_own_type_and_it_comes_from_the_book(open_page: Open, origin: str) -> None:
+def test_text_code_and_menus_have_their_types_and_none_is_fetched(open_page: Open, origin: str) -> None:
     page = open_page(f"{origin}/{HOME}")
     looking.settle(page)
-    family = page.evaluate("getComputedStyle(document.querySelector('article p')).fontFamily")
-    assert family.startswith('"Source Serif"')
-    loaded = "[...document.fonts].filter((f) => f.status === 'loaded' && f.family.includes('Source Serif')).length"
-    assert page.evaluate(loaded) >= 1
+    family = "(name) => getComputedStyle(document.querySelector(name)).fontFamily"
+    assert page.evaluate(family, "article p").endswith(" serif")
+    assert page.evaluate(family, "article code").endswith(" monospace")
+    assert page.evaluate(family, ".bd-sidebar-primary").endswith(" sans-serif")
+    assert page.evaluate("[...document.fonts].filter((font) => font.status === 'loaded').length") == 0
 
 
 def test_a_line_of_text_is_no_longer_than_one_reads(open_page: Open, address: str) -> None:
