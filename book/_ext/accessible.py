@@ -45,12 +45,22 @@ def name_fold(match: re.Match[str]) -> str:
         comment = re.match(r"#\s*([^!%|].*)", lines[0]) if lines else None
         said = comment.group(1).strip().rstrip(".:") if comment and "NBVAL" not in lines[0] else ""
         count = f"{len(lines)} line{'s' if len(lines) != 1 else ''}"
-        about = f": {escape(said)} ({count})" if said else f" ({count})"
+        about = f": {escape(said)} ({count})" if said else f"{_purpose(lines)} ({count})"
         shown, hidden = f"Show the code{about}", f"Hide the code{about}"
     return (
         f'<summary><p class="collapsed admonition-title">{shown}</p>'
         f'<p class="expanded admonition-title">{hidden}</p></summary>{match["inside"]}</details>'
     )
+
+
+def _purpose(lines: list[str]) -> str:
+    """What code without a first comment is there for, as far as its calls say."""
+    if all(re.match(r"import |from |\)|\s|$", line) for line in lines):
+        return ": imports"
+    calls = "\n".join(lines)
+    if re.search(r"\bplt\.|\bax(?:es)?\b.*\.\w+\(|\.imshow\(|\bplots\.", calls):
+        return " that draws this"
+    return " that makes this table" if re.search(r"\bxk\.table\(|\.to_html\(|markdown_table\(", calls) else ""
 
 
 def mark_chinese(match: re.Match[str]) -> str:

@@ -15,3 +15,4 @@ PLAIN = [f"{name}.html" for name in NAMES if not name.startswith("chapters/")]
 MADE = ["genindex.html", "search.html"]  # what Sphinx adds
 PAGES = [*PLAIN, *CHAPTERS, *MADE]
 ROOT_PAGE = "index.html"  # leads on to HOME at once
+NOT_FOUND = "404.html"  # what a server shows for a wrong address

@@ -46,6 +46,9 @@ FOLD = """<details class="admonition hide above-input">
         ('<span class="n">a</span>', "Show the code (1 line)"),
         ('<span class="c1"># Why a &lt; b &amp; c.</span>\na', "Show the code: Why a &lt; b &amp; c (2 lines)"),
         ("# NBVAL_CHECK_OUTPUT\na", "Show the code (2 lines)"),
+        ("fig, ax = plt.subplots()\nax.plot(x)", "Show the code that draws this (2 lines)"),
+        ("xk.table(rows, names)", "Show the code that makes this table (1 line)"),
+        ("import copy\nfrom a import (\n    b,\n)", "Show the code: imports (4 lines)"),
     ],
 )  # fmt: skip
 def test_folds_say_what_they_hide(extension: ModuleType, code: str, said: str) -> None:

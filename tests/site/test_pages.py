@@ -16,7 +16,7 @@ import pytest
 from scripts import check_book
 from tests.site import browser as looking
 from tests.site.browser import Visit
-from tests.site.pages import CHAPTERS, PAGES, ROOT_PAGE
+from tests.site.pages import CHAPTERS, NOT_FOUND, PAGES, ROOT_PAGE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -38,7 +38,7 @@ every_page = pytest.mark.parametrize("name", PAGES)
 
 
 def test_the_list_of_pages_is_whole(book: Path) -> None:
-    assert {page.relative_to(book).as_posix() for page in check_book.pages_of(book)} == {*PAGES, ROOT_PAGE}
+    assert {page.relative_to(book).as_posix() for page in check_book.pages_of(book)} == {*PAGES, ROOT_PAGE, NOT_FOUND}
 
 
 def test_axe_is_what_its_note_says() -> None:
