@@ -36,7 +36,11 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         with plt.rc_context(STYLE):  # type: ignore[arg-type]
-            return draw(*args, **kwargs)
+            result = draw(*args, **kwargs)
+            interactive = plt.isinteractive()
+        # A notebook's first figure switches on that figures show by themselves, which is no part of the look.
+        plt.rcParams["interactive"] = interactive
+        return result
 
     return drawn
 

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from xferkit.plots import PALETTE, colour_of, plot_curves, plot_transfer, use_style
-from xferkit.plots.style import STYLE, colours_for
+from xferkit.plots.style import STYLE, colours_for, styled
 
 
 def test_the_palette_is_okabe_and_itos_on_white_paper() -> None:
@@ -76,3 +76,18 @@ def test_a_variant_has_its_methods_colour() -> None:
 def test_setup_gives_the_look_to_a_pyplot_that_comes_later() -> None:
     code = "import xferkit as xk; xk.setup(); import matplotlib.pyplot as plt; print(plt.rcParams['font.size'])"
     assert run(code).splitlines()[-1] == "10.5"
+
+
+def test_figures_go_on_showing_by_themselves() -> None:
+    """A notebook's first figure switches this on, from inside of the drawing function."""
+
+    @styled
+    def first_figure() -> None:
+        plt.ion()
+
+    try:
+        assert not plt.isinteractive()
+        first_figure()
+        assert plt.isinteractive()
+    finally:
+        plt.ioff()
