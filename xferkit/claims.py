@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from xferkit._display import literal, show
-from xferkit._typed_claims import typed_claim
 from xferkit._wording import refuse_numbers
 from xferkit.conditions import Condition, above, below, counted, equal, includes, true, within
 
@@ -71,8 +70,6 @@ def claim(id: str, sentence: str, *, paper: str | None = None, source: str | Non
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id):
         raise ValueError(f"claim id {id!r}: use lower-case letters, digits and hyphens, such as 'dann-closes-gap'.")
-    if "holds" in conditions:
-        return typed_claim(id, sentence, paper=paper, source=source, **conditions)
     for name, condition in conditions.items():
         if not isinstance(condition, Condition):
             raise TypeError(f"claim {id}: {name}= must be a condition, such as above(gap, 7), not {condition!r:.60}.")

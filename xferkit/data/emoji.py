@@ -1,8 +1,7 @@
 """EmojiStyles: the same emoji drawn in six open styles, bundled with the package and read with Pillow alone.
 
 Each style is one lossless WebP sheet of 128 px pictures on white; `index.json` names what stands where, its class,
-its variant group and its split. How the set was made: `scripts/build_emoji_styles.py` and the data card. The first
-edition (five styles, 20 classes, 534 emoji) is there for what was measured on it.
+its variant group and its split. How the set was made: `scripts/build_emoji_styles.py` and the data card.
 """
 
 from __future__ import annotations
@@ -52,9 +51,6 @@ class Edition:
         return read_checked(self.folder / file, sha256, again)
 
 
-FIRST = Edition(
-    ASSETS / "emoji_styles_first", "f99904793c9ad6d35ac169dddd5b5b441eb6fd521318871b6d30147a38fbb837", STYLES[:5]
-)
 # The build script prints the checksum.
 SECOND = Edition(ASSETS / "emoji_styles", "8835303a2f6b4f82c30260ca67a0c77a275134c517fd98a0bd7cedc300888d93", STYLES)
 
