@@ -47,10 +47,10 @@ class Interval:
     @property
     def percent(self) -> Interval:
         """The same in per cent, or in points, for an interval of shares."""
-        return Interval(100 * self.mean, 100 * self.low, 100 * self.high)
+        return Interval(100 * self.mean, 100 * self.low, 100 * self.high, self.level)
 
     def __neg__(self) -> Interval:
-        return Interval(-self.mean, -self.high, -self.low)
+        return Interval(-self.mean, -self.high, -self.low, self.level)
 
     def ends(self, spec: str = ".1f") -> str:
         return f"[{self.low:{spec}}, {self.high:{spec}}]".replace("-", "−")

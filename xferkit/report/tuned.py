@@ -132,7 +132,7 @@ def tuned_interval(
         return first if b is None else first - as_tuned(b, seeds, items)
 
     low, high = np.quantile(gap(seeds, items), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(gap(*whole)[0]), float(low), float(high))
+    return Interval(float(gap(*whole)[0]), float(low), float(high), level)
 
 
 def class_weights(y: Tensor | np.ndarray) -> np.ndarray:

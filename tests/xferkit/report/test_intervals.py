@@ -39,7 +39,7 @@ def test_an_interval_formats_itself() -> None:
     gap = Interval(1.23, -0.26, 2.5)
     assert f"{gap:+.1f}" == "+1.2 [−0.3, +2.5]" and str(gap) == "1.2 [−0.3, 2.5]" and gap.ends(".0f") == "[−0, 2]"
     assert Interval(0.25, -0.5, 1).percent == Interval(25, -50, 100)
-    assert -Interval(0.25, -0.5, 1) == Interval(-0.25, -1, 0.5)
+    assert -Interval(0.25, -0.5, 1, 0.9) == Interval(-0.25, -1, 0.5, 0.9)
 
 
 def test_the_interval_of_many_independent_items_is_that_of_the_normal_law() -> None:
