@@ -16,6 +16,7 @@ SWITCHES = re.compile(
 )
 SWITCH_TAGS = {"nbval-skip", "nbval-ignore-output", "nbval-raises-exception", "raises-exception"}
 WORTH = 0.25  # a tolerance is at most this share of the largest number that it is for
+ORDER = 0.5  # and of each number in powers of ten, which says an order of magnitude
 TYPED = re.compile(r"\bholds\s*=")
 CLAIM = re.compile(r"\bclaim\(")
 SHOWN = {"xferkit_claim": ("id", "statement", "observed", "margin"), "xferkit_test": ("domain", "question")}
@@ -62,6 +63,6 @@ def _worthless(cell: NotebookNode, tolerance: dict[str, float]) -> Iterator[str]
     numbers = [n for texts in texts_of(cell.outputs) for text in texts.values() for n in pieces(text)[1]]
     for kind, allowed in tolerance.items():
         largest = max((abs(n.value) for n in numbers if n.kind == kind), default=0.0)
-        limit: Any = WORTH if kind == "e" else WORTH * largest
+        limit: Any = ORDER if kind == "e" else WORTH * largest
         if allowed > limit:
             yield f"a tolerance of {allowed:g} for numbers up to {largest:g}"
