@@ -140,7 +140,7 @@ def test_wide_things_are_reached_by_keyboard_as_long_as_they_are_wide(open_page:
     assert page.evaluate(f"{wide}.length") > 0
     page.wait_for_function(f"() => {wide}.every(el => el.tabIndex === 0)")
     page.set_viewport_size({"width": 3000, "height": 900})
-    page.add_style_tag(content=".bd-article-container, .bd-page-width { max-width: none !important; }")
+    page.add_style_tag(content=".bd-article-container, .bd-page-width, article * { max-width: none !important; }")
     page.wait_for_function("() => document.querySelectorAll('article pre[data-scrolls]').length === 0")
     assert page.evaluate(f"{wide}.length") == 0
 
