@@ -76,27 +76,29 @@ def fine_tuning(found: Results) -> tuple[str, str]:
 
 
 def plain_vs_residual(found: Results) -> tuple[str, str]:
-    def errors(depth: int, residual: bool, lr: float) -> np.ndarray:
-        return found.array("train_error", depth=depth, residual=residual, lr=lr)
+    assert found.selection is not None
+    rates = found.selection["rate"]
 
-    settings = sorted({(run["depth"], run["lr"]) for run in found.runs()}, key=lambda s: (s[0], -s[1]))
-    rows = [
-        (
-            depth,
-            f"{lr:g}",
-            share(errors(depth, False, lr)),
-            share(errors(depth, True, lr)),
-            len(errors(depth, True, lr)),
-        )
-        for depth, lr in settings
+    def errors(name: str, depth: int, residual: bool, optimizer: str) -> np.ndarray:
+        where = {"depth": depth, "residual": residual, "optimizer": optimizer, "lr": rates[name]}
+        return found.array("train_error", **where)
+
+    at = {}
+    for name in rates:
+        kind, depth, *adam = name.split(", ")
+        at[name] = errors(name, int(depth.split()[0]), kind == "residual", "AdamW" if adam else "SGD")
+    rows = [(name, f"{rates[name]:g}", share(values), len(values)) for name, values in at.items()]
+    shallow, deep = found.settings["depths"]
+    said = [
+        mean_sd(at[f"{kind}, {depth} layers"], percent=True)
+        for kind in ("plain", "residual")
+        for depth in (shallow, deep)
     ]
-    lr, smaller = found.settings["lr"], found.settings["smaller_lr"]
-    at = [mean_sd(errors(*which), percent=True) for which in ((20, False, lr), (56, False, lr), (56, True, smaller))]
     sentence = (
-        f"training error, mean ± deviation over {len(errors(20, False, lr))} seeds: the plain net ends at {at[0]} % "
-        f"with 20 layers and {at[1]} % with 56; with shortcuts and the smaller rate, 56 layers end at {at[2]} %."
+        f"training error, mean ± deviation over {len(found.settings['seeds'])} seeds: the plain net ends at {said[0]} "
+        f"% with {shallow} layers and at {said[1]} % with {deep}, with shortcuts at {said[2]} and {said[3]} %."
     )
-    header = ["layers", "learning rate", "plain", "residual", "n"]
+    header = ["net", "learning rate", "training error", "n"]
     return sentence, markdown_table(rows, header, caption="Error on the training set in per cent.")
 
 

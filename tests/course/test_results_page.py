@@ -163,9 +163,10 @@ def test_letters_to_digits_aggregates() -> None:
 
 
 def test_plain_vs_residual_is_whole() -> None:
-    found = results.load("plain_vs_residual")
-    plan = script("plain_vs_residual").Plan()
+    found, home = results.load("plain_vs_residual"), script("plain_vs_residual")
+    plan = home.Plan()
     assert same_jobs(found, plan.jobs())
+    assert found.selection == {"rule": home.RULE, "rate": home.choose(found.runs())}
     points = -(-plan.steps // found.settings["every"])
     assert {len(run["loss"]) for run in found.runs()} == {points}
     assert len({run["parameters"] for run in found.runs(depth=20)}) == 1  # shortcuts have no parameters
