@@ -8,8 +8,8 @@ training digits at 12×12 pixels, 2,000 steps; three seeds. Each net is trained 
 suits one net may be wrong for another; it is shown at the rate at which its training loss ends lowest. What is asked is
 the error on the *training* set; the validation error stands beside it. No test label is read.
 
-The plain nets are also trained with AdamW at one rate, untuned: its steps do not grow with the gradient, which makes it a
-control for the explanation by exploding gradients.
+The plain nets are also trained with AdamW at one rate, untuned: its steps do not grow with the gradient, which makes it
+a control for the explanation by exploding gradients.
 
 Result: not run yet with any seed.
 """
