@@ -1,6 +1,6 @@
 """Does a deeper net fit its own training set better, with and without shortcuts?
 
-    python experiments/plain_vs_residual.py             about 25 minutes on one core that others used too
+    python experiments/plain_vs_residual.py             about 50 minutes on one core, which others used too
     python experiments/plain_vs_residual.py --smoke     seconds; keeps nothing
 
 Plain and residual nets of He et al. (2016a, §4.2) with equal parameters, depths 20 and 56, width 8, on MNIST's 3,500
@@ -8,10 +8,11 @@ training digits at 12×12 pixels, 2,000 steps; three seeds. Each net is trained 
 suits one net may be wrong for another; it is shown at the rate at which its training loss ends lowest. What is asked is
 the error on the *training* set; the validation error stands beside it. No test label is read.
 
-The plain nets are also trained with AdamW at one rate, untuned: its steps do not grow with the gradient, which makes it
-a control for the explanation by exploding gradients.
+`control_rates` would train the plain nets with AdamW, too, whose steps do not grow with the gradient: a control for the
+explanation by exploding gradients, which has not been run.
 
-Result: not run yet with any seed.
+Result: training error, mean ± deviation over 3 seeds: the plain net ends at 0.7 ± 0.1 % with 20 layers and at 37.4 ±
+3.8 % with 56, with shortcuts at 0.1 ± 0.0 and 0.1 ± 0.0 %.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Plan:
 
     depths: tuple[int, ...] = (20, 56)
     rates: tuple[float, ...] = (0.01, 0.05)
-    control_rates: tuple[float, ...] = (1e-3,)
+    control_rates: tuple[float, ...] = ()  # such as 0.001
     seeds: tuple[int, ...] = (0, 1, 2)
     domain: str = "mnist"
     image_size: int = 12
