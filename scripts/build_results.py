@@ -77,28 +77,24 @@ def fine_tuning(found: Results) -> tuple[str, str]:
 
 def plain_vs_residual(found: Results) -> tuple[str, str]:
     assert found.selection is not None
-    rates = found.selection["rate"]
-
-    def errors(name: str, depth: int, residual: bool, optimizer: str) -> np.ndarray:
-        where = {"depth": depth, "residual": residual, "optimizer": optimizer, "lr": rates[name]}
-        return found.array("train_error", **where)
-
-    at = {}
-    for name in rates:
+    chosen, at = found.selection["rate"], {}
+    for name in chosen:
         kind, depth, *adam = name.split(", ")
-        at[name] = errors(name, int(depth.split()[0]), kind == "residual", "AdamW" if adam else "SGD")
-    rows = [(name, f"{rates[name]:g}", share(values), len(values)) for name, values in at.items()]
-    shallow, deep = found.settings["depths"]
-    said = [
-        mean_sd(at[f"{kind}, {depth} layers"], percent=True)
-        for kind in ("plain", "residual")
-        for depth in (shallow, deep)
+        where = {"depth": int(depth.split()[0]), "residual": kind == "residual", "optimizer": (adam or ["SGD"])[0]}
+        for lr in sorted({run["lr"] for run in found.runs(**where)}):
+            at[name, lr] = found.array("train_error", lr=lr, **where)
+    rows = [
+        (name, f"{lr:g}", "yes" if lr == chosen[name] else "", share(values), len(values))
+        for (name, lr), values in at.items()
     ]
+    shallow, deep = found.settings["depths"]
+    nets = [f"{kind}, {depth} layers" for kind in ("plain", "residual") for depth in (shallow, deep)]
+    said = [mean_sd(at[name, chosen[name]], percent=True) for name in nets]
     sentence = (
         f"training error, mean ± deviation over {len(found.settings['seeds'])} seeds: the plain net ends at {said[0]} "
         f"% with {shallow} layers and at {said[1]} % with {deep}, with shortcuts at {said[2]} and {said[3]} %."
     )
-    header = ["net", "learning rate", "training error", "n"]
+    header = ["net", "learning rate", "chosen", "training error", "n"]
     return sentence, markdown_table(rows, header, caption="Error on the training set in per cent.")
 
 
