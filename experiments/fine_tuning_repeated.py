@@ -13,7 +13,9 @@ a choice lay at their edge; and the margins were written before the first of the
 
 The test emoji are the same, so this repeats the seeds and not the pictures.
 
-Result: not run yet, with 5 seeds.
+All three held. Result: balanced accuracy on test emoji, mean ± deviation over 5 seeds: head only, whole network and
+LP-FT reach 61.6 ± 1.3, 59.0 ± 7.8 and 64.0 ± 2.2 % on noto, 46.8 ± 1.1, 48.0 ± 6.5 and 50.3 ± 3.1 % on the mean of
+three near styles, 30.6 ± 1.2, 36.2 ± 5.9 and 35.4 ± 3.6 % in ink.
 """
 
 from __future__ import annotations
