@@ -1,7 +1,7 @@
 """How much do an ImageNet network's frozen features know of drawings: at which depth, with how few labels, and what
 spoils the answer?
 
-    python experiments/frozen_features.py             about half an hour on one core, which others used too
+    python experiments/frozen_features.py             about 20 minutes on one core, which others used too
     python experiments/frozen_features.py --smoke     seconds; keeps nothing
 
 Logistic regressions on what stages of EfficientNet-Lite0 compute, averaged over the picture, learn EmojiStyles' classes
@@ -13,7 +13,8 @@ Controls, on training and validation pictures alone: every layer at about the wi
 the average) and at the width of the narrowest (principal components); readers for few labels that differ in one thing
 at a time; resizing, one factor at a time; leaks, with emoji that have no near twin beside those that have one.
 
-Result: RESULT
+Result: balanced accuracy on noto test emoji, mean ± deviation over 6 seeds: a probe on pixels 43.1 ± 2.3 %, on random
+weights 41.4 ± 3.2 %, on ImageNet's last features 66.5 ± 2.6 %, on the chosen stage6 72.0 ± 2.5 %.
 """
 
 from __future__ import annotations
@@ -314,9 +315,10 @@ def leaks(job: Part, lab: Lab) -> Outcome:
 
 PARTS = {"few labels": few, "mistake": mistaken, "leaks": leaks}
 DEPENDS = (
-    probe, few, mistaken, leaks, with_few, fitted, narrow, grid, means, through, network, wrong, scaled, SCALES, ORDERS,
-    to_learn, development, as_letters, xk.extract_features, xk.tuning.fit_logistic, accuracy, balanced_accuracy,
-    xk.alignment.batchnorm.adapt_statistics, SHARE, LAYERS, RANDOM_LAYERS, SIDES, NARROW, SHOTS, STATISTICS,
+    PARTS, probe, few, mistaken, leaks, with_few, fitted, narrow, grid, means, through, network, wrong, scaled, SCALES,
+    ORDERS, to_learn, development, as_letters, xk.extract_features, xk.tuning.fit_logistic, accuracy,
+    balanced_accuracy, xk.alignment.batchnorm.adapt_statistics, SHARE, LAYERS, RANDOM_LAYERS, SIDES, NARROW, SHOTS,
+    STATISTICS,
 )  # fmt: skip
 
 

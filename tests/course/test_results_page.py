@@ -125,6 +125,31 @@ def test_fine_tuning_aggregates() -> None:
     assert set(home.Pixels.CHANGES) == set(build_results.OTHER_PIXELS)
 
 
+def test_frozen_features_aggregates() -> None:
+    found, home = results.load("frozen_features"), script("frozen_features")
+    plan, usual = home.Plan(), found.runs(shape="mean")
+    at_pool = home.choose([run for run in usual if run["method"] == "ImageNet" and run["layer"] == "pool"])
+    best = home.choose(usual)
+    assert found.selection is not None
+    assert (found.selection["chosen"], found.selection["at_pool"]) == (best, at_pool["ImageNet"])
+    chosen = [run for run in usual if (run["method"], run["setting"]) == ("ImageNet", best["ImageNet"])]
+    assert {(run["layer"], run["penalty"]) for run in chosen} == {
+        (found.selection["layer"], found.selection["penalty"])
+    }
+    y = xk.load_domain("emoji_noto", image_size=8).test.y  # the same emoji in every style
+    settings = best | {"ImageNet, pool": at_pool["ImageNet"]}
+    test: dict[str, dict[str, list[float]]] = {}
+    for name, setting in settings.items():
+        method = name.removesuffix(", pool")
+        for run in sorted(usual, key=lambda run: run["seed"]):
+            if (run["method"], run["setting"]) == (method, setting):
+                for style, said in run["predictions"].items():
+                    test.setdefault(style, {}).setdefault(name, []).append(home.balanced(said, y))
+    assert found.test == test
+    fitted = [run for run in found.runs() if "shape" in run]
+    assert len(fitted) == len(plan.probes()) and {run["seed"] for run in fitted} == set(plan.seeds)
+
+
 def test_dann_aggregates() -> None:
     found = results.load("dann_mnist_m")
     home, plan = script("dann_mnist_m"), script("dann_mnist_m").Plan()
@@ -189,7 +214,9 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 # ------------------------------------------------------------------------------- settings and pictures are today's
 
 
-@pytest.mark.parametrize("name", ["fine_tuning", "letters_to_digits", "plain_vs_residual", "pretrain_mini_resnet"])
+@pytest.mark.parametrize(
+    "name", ["fine_tuning", "frozen_features", "letters_to_digits", "plain_vs_residual", "pretrain_mini_resnet"]
+)
 def test_settings_are_those_of_the_script(name: str) -> None:
     home = script(name)
     assert results.load(name).settings == json.loads(json.dumps(home.settings(home.Plan())))
