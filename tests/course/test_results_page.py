@@ -144,6 +144,31 @@ def test_fine_tuning_repeated_aggregates() -> None:
     assert len(as_said(found, home, plan, chosen, rate)) == (len(chosen) + 1) * len(plan.seeds)
 
 
+def test_frozen_features_aggregates() -> None:
+    found, home = results.load("frozen_features"), script("frozen_features")
+    plan, usual = home.Plan(), found.runs(shape="mean")
+    at_pool = home.choose([run for run in usual if run["method"] == "ImageNet" and run["layer"] == "pool"])
+    best = home.choose(usual)
+    assert found.selection is not None
+    assert (found.selection["chosen"], found.selection["at_pool"]) == (best, at_pool["ImageNet"])
+    chosen = [run for run in usual if (run["method"], run["setting"]) == ("ImageNet", best["ImageNet"])]
+    assert {(run["layer"], run["penalty"]) for run in chosen} == {
+        (found.selection["layer"], found.selection["penalty"])
+    }
+    y = xk.load_domain("emoji_noto", image_size=8).test.y  # the same emoji in every style
+    settings = best | {"ImageNet, pool": at_pool["ImageNet"]}
+    test: dict[str, dict[str, list[float]]] = {}
+    for name, setting in settings.items():
+        method = name.removesuffix(", pool")
+        for run in sorted(usual, key=lambda run: run["seed"]):
+            if (run["method"], run["setting"]) == (method, setting):
+                for style, said in run["predictions"].items():
+                    test.setdefault(style, {}).setdefault(name, []).append(home.balanced(said, y))
+    assert found.test == test
+    fitted = [run for run in found.runs() if "shape" in run]
+    assert len(fitted) == len(plan.probes()) and {run["seed"] for run in fitted} == set(plan.seeds)
+
+
 def test_dann_aggregates() -> None:
     found = results.load("dann_mnist_m")
     home, plan = script("dann_mnist_m"), script("dann_mnist_m").Plan()
@@ -208,7 +233,10 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 # ------------------------------------------------------------------------------- settings and pictures are today's
 
 
-PLANNED = ["fine_tuning", "fine_tuning_repeated", "letters_to_digits", "plain_vs_residual", "pretrain_mini_resnet"]
+PLANNED = [
+    "fine_tuning", "fine_tuning_repeated", "frozen_features", "letters_to_digits", "plain_vs_residual",
+    "pretrain_mini_resnet",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PLANNED)
