@@ -75,6 +75,32 @@ def fine_tuning(found: Results) -> tuple[str, str]:
     return sentence, markdown_table(rows, ["method", source, "mean of near styles", "ink", "n"], caption=caption)
 
 
+def fine_tuning_repeated(found: Results) -> tuple[str, str]:
+    return fine_tuning(found)
+
+
+def frozen_features(found: Results) -> tuple[str, str]:
+    assert found.test is not None
+    source, *others = found.settings["styles"]
+    n = len(found.settings["seeds"])
+
+    def reached(name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        there = {style: np.array(by_name[name]) for style, by_name in found.test.items() if name in by_name}  # type: ignore[union-attr]
+        away = [there[style] for style in others if style in there]
+        return there[source], np.mean(away, axis=0) if away else None
+
+    names = ("pixels", "random weights", "ImageNet, pool", "ImageNet")
+    rows = [(name, *(None if v is None else share(v) for v in reached(name)), n) for name in names]
+    at = [mean_sd(reached(name)[0], percent=True) for name in names]
+    layer = (found.selection or {})["layer"]
+    sentence = (
+        f"balanced accuracy on {source} test emoji, mean ± deviation over {n} seeds: a probe on pixels {at[0]} %, on "
+        f"random weights {at[1]} %, on ImageNet's last features {at[2]} %, on the chosen {layer} {at[3]} %."
+    )
+    caption = f"Learned from {source}: balanced accuracy on the test emoji in per cent."
+    return sentence, markdown_table(rows, ["features", source, "mean of five other styles", "n"], caption=caption)
+
+
 def plain_vs_residual(found: Results) -> tuple[str, str]:
     assert found.selection is not None
     chosen, at = found.selection["rate"], {}
@@ -233,8 +259,8 @@ def emoji_styles_table(found: Results) -> tuple[str, str]:
 HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
-        fine_tuning, plain_vs_residual, pretrain_mini_resnet, letters_to_digits, dann_mnist_m, benchmark_step,
-        benchmark_extraction, emoji_styles_table,
+        fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
+        dann_mnist_m, benchmark_step, benchmark_extraction, emoji_styles_table,
     )
 }  # fmt: skip
 
