@@ -10,8 +10,8 @@ statistics measured on Noto) and pixels. A seed draws four fifths of the trainin
 near twins together, and judges itself on the rest; for each method layer and penalty are chosen by the mean over seeds.
 Runs keep what a probe says of the test emoji in five styles; their labels are read after the last run.
 Controls, on training and validation pictures alone: every layer at about the width of the last one (a grid in place of
-the average) and at the width of the narrowest (principal components); readers for few labels that differ in one thing
-at a time; resizing, one factor at a time; leaks, with emoji that have no near twin beside those that have one.
+the average) and at the width of the narrowest (principal components); several readers for few labels; resizing, one
+factor at a time; leaks, with emoji that have no near twin beside those that have one.
 
 Result: balanced accuracy on noto test emoji, mean ± deviation over 6 seeds: a probe on pixels 43.1 ± 2.3 %, on random
 weights 41.4 ± 3.2 %, on ImageNet's last features 66.5 ± 2.6 %, on the chosen stage6 72.0 ± 2.5 %.
