@@ -47,7 +47,7 @@ ROUNDS, WARM_UP = 7, 8
 TASKS: dict[str, tuple[int, tuple[str, ...]]] = {  # steps a measurement; the ways, the one to compare with first
     "dann": (60, ("by hand", "xferkit", "xferkit, channels last", "skada", "pytorch-adapt")),
     "lenet": (60, ("by hand", "xferkit")),
-    "mini_resnet": (10, ("by hand", "xferkit")),
+    "mini_resnet": (30, ("by hand", "xferkit")),
 }
 PEERS = {"skada", "pytorch-adapt"}
 Run = Callable[[int], object]  # takes so many steps
