@@ -328,6 +328,17 @@ def balanced(said: str, y: Tensor) -> float:
     return round(float(torch.stack([right[y == c].mean() for c in y.unique()]).mean()), 5)
 
 
+def read_test(lab: Lab, jobs: Sequence[Job], domains: dict[str, xk.Domain], plan: Plan) -> dict[str, Any]:
+    """Style ↦ what is compared ↦ balanced test accuracies; each run gets its own noted."""
+    test: dict[str, dict[str, list[float]]] = {style: {} for style in plan.styles}
+    for job, record in zip(jobs, lab.run(jobs), strict=True):
+        right = {style: balanced(said, domains[style].test.y) for style, said in record["predictions"].items()}
+        lab.note(job, balanced_accuracy=right)
+        for style in plan.styles:
+            test[style].setdefault(group(job, plan), []).append(right[style])
+    return test
+
+
 def settings(plan: Plan) -> dict[str, Any]:
     return asdict(plan) | {
         "network": "efficientnet_lite0, ImageNet weights (scratch: the same network, fresh weights)",
@@ -359,12 +370,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     # Everything is settled: now, and only now, the test labels.
     jobs = [job for job in grid if job.setting == chosen[job.method]] + beside
-    test: dict[str, dict[str, list[float]]] = {style: {} for style in plan.styles}
-    for job, record in zip(jobs, lab.run(jobs), strict=True):
-        right = {style: balanced(said, domains[style].test.y) for style, said in record["predictions"].items()}
-        lab.note(job, balanced_accuracy=right)
-        for style in plan.styles:
-            test[style].setdefault(group(job, plan), []).append(right[style])
+    test = read_test(lab, jobs, domains, plan)
     selection = {"rule": RULE, "chosen": chosen | {"LP-FT, softer probe": rate}}
     lab.publish(question=QUESTION, settings=settings(plan), selection=selection, test=test)
 

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import fine_tuning as first
-from fine_tuning import SOFTER, Job, balanced, choose, group, run
+from fine_tuning import SOFTER, Job, choose, read_test, run
 from lab import Lab, options, taste
 
 import xferkit as xk
@@ -87,12 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     # Everything is settled: now, and only now, the test labels.
     jobs = [job for job in grid if job.setting == chosen[job.method]] + [job for job in softer if job.setting == rate]
-    test: dict[str, dict[str, list[float]]] = {style: {} for style in plan.styles}
-    for job, record in zip(jobs, lab.run(jobs), strict=True):
-        right = {style: balanced(said, domains[style].test.y) for style, said in record["predictions"].items()}
-        lab.note(job, balanced_accuracy=right)
-        for style in plan.styles:
-            test[style].setdefault(group(job, plan), []).append(right[style])
+    test = read_test(lab, jobs, domains, plan)
     selection = {"rule": first.RULE, "chosen": chosen | {"LP-FT, softer probe": rate}}
     lab.publish(question=QUESTION, settings=settings(plan), selection=selection, test=test)
 

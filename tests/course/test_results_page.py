@@ -133,14 +133,14 @@ def test_fine_tuning_aggregates() -> None:
 
 
 def test_fine_tuning_repeated_aggregates() -> None:
-    found, home = results.load("fine_tuning_repeated"), script("fine_tuning_repeated")
-    plan = home.Plan()
+    found, home = results.load("fine_tuning_repeated"), script("fine_tuning")
+    plan = script("fine_tuning_repeated").Plan()
     assert found.selection is not None
     chosen = home.choose([run for run in found.runs() if run["penalty"] != home.SOFTER])
     rate = home.choose(found.runs(penalty=home.SOFTER))["LP-FT"]
     assert found.selection["chosen"] == chosen | {"LP-FT, softer probe": rate}
     assert same_jobs(found, [*plan.probes(), *plan.tuned(chosen["head only"]), *plan.softer()])
-    assert not {*plan.seeds} & {*script("fine_tuning").Plan().seeds}, "no seed has been looked at before"
+    assert not {*plan.seeds} & {*home.Plan().seeds}, "no seed has been looked at before"
     assert len(as_said(found, home, plan, chosen, rate)) == (len(chosen) + 1) * len(plan.seeds)
 
 

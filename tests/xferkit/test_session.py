@@ -183,7 +183,7 @@ def test_a_number_of_threads_that_is_none_is_refused(n: object, kind: type[Excep
 
 
 KEPT = """
-import resource, sys, torch
+import resource, statistics, sys, torch
 import xferkit as xk
 if sys.argv[1] == "setup":
     xk.setup(0)
@@ -191,15 +191,17 @@ def step():
     [torch.ones(2_000_000) for _ in range(3)]  # 8 MB each, as a network's activations are
 for _ in range(5):
     step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+asked = []
 for _ in range(20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    asked.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(int(20 * statistics.median(asked)))  # a system short of memory may take one step's pages back
 """
 
 
 def pages(how: str, **env: str) -> int:
-    """How many pages twenty steps ask the system for, in a process of its own."""
+    """How many pages twenty steps like the middle one ask the system for, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", KEPT, how], env=os.environ | {"OMP_NUM_THREADS": "1"} | env, capture_output=True,
         text=True, check=True,
@@ -212,11 +214,8 @@ GLIBC = sys.platform == "linux" and "glibc" in str(os.confstr("CS_GNU_LIBC_VERSI
 
 @pytest.mark.skipif(not GLIBC, reason="an allocator other than glibc's")
 def test_after_setup_freed_memory_serves_the_next_step() -> None:
-    """Few pages for twenty steps that together fill 480 MB, which is 117,000 pages of 4 KB.
-
-    A system short of memory may take the 6,000 pages of a step back once or twice; that is not the allocator's doing.
-    """
-    assert pages("setup") < 20_000
+    """At most a few pages for twenty steps that together fill 480 MB, which is 117,000 pages of 4 KB."""
+    assert pages("setup") < 2_000
     # The reader's own settings are not overruled: here, to give back whatever is free.
     assert pages("setup", MALLOC_TRIM_THRESHOLD_="0", MALLOC_MMAP_THRESHOLD_="65536") > 50_000
 
