@@ -258,11 +258,14 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
     fingerprint = importlib.import_module("provenance").fingerprint
     plan = script("fine_tuning").Plan()
     emoji = {s: xk.load_domain(f"emoji_{s}", image_size=plan.image_size) for s in plan.styles}
+    frozen = script("frozen_features").Plan()
+    drawings = {s: xk.load_domain(f"emoji_{s}", image_size=frozen.image_size) for s in frozen.styles}
     mnist, letters = xk.load_domain("mnist"), xk.models.mini_resnet(pretrained=True).features
     size = script("plain_vs_residual").Plan().image_size
     data = {
         "fine_tuning": emoji | {"network": xk.backbone()},
         "fine_tuning_repeated": emoji | {"network": xk.backbone()},
+        "frozen_features": drawings | {"network": xk.backbone()},
         "letters_to_digits": {"mnist": mnist, "syn_digits": xk.load_domain("syn_digits"), "letters": letters},
         "plain_vs_residual": {"mnist": xk.load_domain("mnist", image_size=size)},
         "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},
