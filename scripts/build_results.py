@@ -256,11 +256,37 @@ def emoji_styles_table(found: Results) -> tuple[str, str]:
     return sentence, markdown_table(rows, ["layer", "from", *(f"to {s}" for s in styles), "n"], caption=caption)
 
 
+def running_statistics(found: Results) -> tuple[str, str]:
+    assert found.test is not None
+    source, *others = found.settings["styles"]
+    near = [style for style in others if style != "ink"]
+
+    def reached(name: str) -> list[str | None]:
+        at = {style: np.array(found.test[style][name]) for style in found.test if name in found.test[style]}  # type: ignore[index, union-attr]
+        mean = np.mean([at[style] for style in near], axis=0) if near[0] in at else None
+        return [None if v is None else share(v) for v in (at.get(source), mean, at.get("ink"))]
+
+    names = sorted({name for by_name in found.test.values() for name in by_name}, key=lambda name: name.split(", "))
+    counts = [len(next(by[name] for by in found.test.values() if name in by)) for name in names]
+    rows = [(name, *reached(name), n) for name, n in zip(names, counts, strict=True)]
+    said = [mean_sd(found.test[source][f"drift, ink, {n}"], percent=True) for n in (0, 10)]
+    ink = [mean_sd(found.test["ink"][f"probe, {source}, {way}"], percent=True) for way in ("kept", "target")]
+    sentence = (
+        f"balanced accuracy on test emoji, mean ± deviation over {len(found.settings['seeds'])} seeds: a frozen "
+        f"network's probe on {source} falls from {said[0]} to {said[1]} % while 10 batches of ink pass; a probe with "
+        f"{source}'s statistics reaches {ink[0]} % in ink, with ink's {ink[1]} %."
+    )
+    caption = f"Learned from {source}: balanced accuracy on the test emoji in per cent."
+    return sentence, markdown_table(
+        rows, ["method, statistics", source, "mean of near styles", "ink", "n"], caption=caption
+    )
+
+
 HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
         fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
-        dann_mnist_m, benchmark_step, benchmark_extraction, emoji_styles_table,
+        dann_mnist_m, benchmark_step, benchmark_extraction, emoji_styles_table, running_statistics,
     )
 }  # fmt: skip
 

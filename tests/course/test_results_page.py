@@ -206,6 +206,25 @@ def test_letters_to_digits_aggregates() -> None:
     assert same_jobs(found, jobs)
 
 
+def test_running_statistics_aggregates() -> None:
+    found, home, plan = (
+        results.load("running_statistics"),
+        script("running_statistics"),
+        script("running_statistics").Plan(),
+    )
+    assert found.selection is not None
+    jobs = plan.tuned()
+    chosen = home.choose([run for run in found.runs() if run["method"].split(",")[0] not in ("few", "cost")])
+    assert found.selection["chosen"] == chosen
+    jobs += plan.beside(chosen["probe, noto"])
+    assert same_jobs(found, jobs)
+    y = xk.load_domain("emoji_noto", image_size=8).test.y  # the same emoji in every style
+    runs = {tuple(run[f.name] for f in dataclasses.fields(home.Job)): run for run in found.runs()}
+    assert found.test == home.read_test([(job, runs[dataclasses.astuple(job)]) for job in jobs], chosen, y)
+    other = results.load("fine_tuning").selection
+    assert other is not None and plan.tuning_rate == other["chosen"]["whole network, statistics move"]
+
+
 def test_plain_vs_residual_is_whole() -> None:
     found, home = results.load("plain_vs_residual"), script("plain_vs_residual")
     plan = home.Plan()
@@ -236,7 +255,7 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 
 PLANNED = [
     "fine_tuning", "fine_tuning_repeated", "frozen_features", "letters_to_digits", "plain_vs_residual",
-    "pretrain_mini_resnet",
+    "pretrain_mini_resnet", "running_statistics",
 ]  # fmt: skip
 
 
@@ -268,6 +287,8 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
         "frozen_features": drawings | {"network": xk.backbone()},
         "letters_to_digits": {"mnist": mnist, "syn_digits": xk.load_domain("syn_digits"), "letters": letters},
         "plain_vs_residual": {"mnist": xk.load_domain("mnist", image_size=size)},
+        "running_statistics": {s: emoji[s] for s in script("running_statistics").Plan().styles}
+        | {"network": xk.backbone()},
         "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},
     }
     changed = [name for name, parts in data.items() if fingerprint(parts) != results.load(name).data_sha256]
