@@ -66,17 +66,18 @@ class Plan:
     penalties: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
     rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     head_seeds: tuple[int, ...] = tuple(range(6))
-    seeds: tuple[int, ...] = tuple(range(3))  # of the probes
-    tuning_seeds: tuple[int, ...] = ()  # of the fine-tuned network
+    seeds: tuple[int, ...] = tuple(range(5))  # of the probes
+    tuning_seeds: tuple[int, ...] = tuple(range(3))  # of the fine-tuned network
     few: tuple[int, ...] = (2, 8, 15, 60, 240)
-    draws: tuple[int, ...] = tuple(range(6))  # of few pictures; draw n has class n where it has one
+    draws: tuple[int, ...] = tuple(range(10))  # of few pictures; draw n has class n where it has one
     rounds: int = 3  # of timing
 
     def tuned(self) -> list[Job]:
         heads = [Job(m, s, seed, 0, self.steps) for m in HEADS for seed in self.head_seeds for s in self.rates]
         probes = [f"drift, {self.target}", "probe, noto", "drift, noto", "probe, photographs"]
-        jobs = heads + [Job(m, s, seed, 0, self.steps) for m in probes for seed in self.seeds for s in self.penalties]
-        return jobs + [Job(FINE_TUNED, self.tuning_rate, seed, 0, self.tuning_steps) for seed in self.tuning_seeds]
+        whole = [Job(FINE_TUNED, self.tuning_rate, seed, 0, self.tuning_steps) for seed in self.tuning_seeds]
+        fitted = [Job(m, s, seed, 0, self.steps) for m in probes for seed in self.seeds for s in self.penalties]
+        return heads + whole + fitted
 
     def beside(self, penalty: float) -> list[Job]:
         """With the chosen penalty: statistics of few pictures, mixed or of few classes; and what a step costs."""
