@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 BOOK   := _build/html
 BUILT  := _build/.book
 # Folders are named too: their time changes when a file goes.
-SOURCES := _config.yml _toc.yml scripts/check_book.py $(shell find book chapters xferkit \
+SOURCES := _config.yml _toc.yml scripts/check_book.py $(wildcard results/*.json) $(shell find book chapters xferkit \
     \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -o -print)
 
 # What the tests and the book run with. Change one on the command line: make test WORKERS=1
@@ -19,7 +19,7 @@ NBVAL      := --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 BOOK_FLAGS ?= -W -n --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test site links weigh lab run lint lock clean
+.PHONY: help setup book pdf test site links weigh lab run lint lock clean
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -36,6 +36,9 @@ $(BUILT): $(READY) $(SOURCES)
 	$(BIN)/jupyter-book build . $(BOOK_FLAGS) || { rm -rf _build/.doctrees; exit 1; }
 	$(BIN)/python scripts/check_book.py $(BOOK)
 	@touch $@
+
+pdf: $(BUILT)  ## print the whole book into _build/book.pdf (needs Chromium)
+	$(BIN)/python scripts/build_pdf.py $(BOOK) _build/book.pdf
 
 test: $(READY)  ## run the unit tests and every chapter
 	$(BIN)/python -m pytest tests grader/tests chapters $(NBVAL) -n $(WORKERS) --dist loadfile

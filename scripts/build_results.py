@@ -175,6 +175,21 @@ def dann_mnist_m(found: Results) -> tuple[str, str]:
     return sentence, markdown_table(rows, header, caption=caption)
 
 
+def moons_tour(found: Results) -> tuple[str, str]:
+    def errors(lam: float, domain: str) -> np.ndarray:
+        return found.array(f"tour.averaged.{domain}_error", lam=lam) / 100
+
+    lams, seeds = found.settings["lams"], len(found.settings["seeds"])
+    rows = [(f"{lam:g}", *(share(errors(lam, domain)) for domain in ("source", "target")), seeds) for lam in lams]
+    by_lam = [f"{mean_sd(errors(lam, 'target'), percent=True)} % with λ up to {lam:g}" for lam in lams]
+    sentence = (
+        f"target error with the averaged weights, mean ± deviation over {seeds} seeds: {', '.join(by_lam[:-1])} and "
+        f"{by_lam[-1]}."
+    )
+    caption = "Error on the turned moons in per cent, weights averaged over the second half."
+    return sentence, markdown_table(rows, ["λ up to", "source error", "target error", "n"], caption=caption)
+
+
 def pretrain_mini_resnet(found: Results) -> tuple[str, str]:
     (run,) = found.runs()
     sentence = f"one seed: {100 * run['val_accuracy']:.1f} % of letters in typefaces held out are recognised."
@@ -260,7 +275,7 @@ HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
         fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
-        dann_mnist_m, benchmark_step, benchmark_extraction, emoji_styles_table,
+        dann_mnist_m, moons_tour, benchmark_step, benchmark_extraction, emoji_styles_table,
     )
 }  # fmt: skip
 
