@@ -13,6 +13,7 @@ import ast
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -319,13 +320,29 @@ def readers(name: str) -> list[str]:
     return found
 
 
+def drawn_in(name: str) -> list[str]:
+    """The chapters with a figure to try that is drawn from a file."""
+    plan = tomllib.loads((ROOT / "book/live.toml").read_text(encoding="utf-8"))
+    return [f"{Path(said['page']).name}.ipynb" for said in plan.values() if said.get("results") == name]
+
+
+def place_in(name: str) -> tuple[str, str]:
+    """Where a file stands on the page: by the first chapter that shows it."""
+    return ([*readers(name), *drawn_in(name)] or ["~"])[0], name
+
+
+def linked(chapters: list[str]) -> str:
+    return ", ".join(f"[chapter {chapter[:2]}](../chapters/{chapter})" for chapter in chapters)
+
+
 def section(path: Path) -> str:
     """What the page says of one file."""
     found = results.load(path.stem)
     script = ROOT / found.script
-    chapters = [f"[chapter {chapter[:2]}](../chapters/{chapter})" for chapter in readers(path.stem)]
+    shown = [f"read in {linked(readers(path.stem))}"] if readers(path.stem) else []
+    shown += [f"to try under a figure of {linked(drawn_in(path.stem))}"] if drawn_in(path.stem) else []
     facts = [
-        f"Script `{found.script}`, file `results/{path.name}`, read in {', '.join(chapters) or 'no chapter'}.",
+        f"Script `{found.script}`, file `results/{path.name}`, {' and '.join(shown) or 'read in no chapter'}.",
         f"{computing(found, script)}. {machine(found.environment)}.",
     ]
     if note := found.environment.get("carried_over"):
@@ -344,7 +361,7 @@ def build() -> str:
     Raises:
         ValueError: a file does not follow the schema.
     """
-    files = sorted((ROOT / "results").glob("*.json"), key=lambda path: ((readers(path.stem) or ["~"])[0], path.name))
+    files = sorted((ROOT / "results").glob("*.json"), key=lambda path: place_in(path.stem))
     return "\n".join([HEAD, *map(section, files)])
 
 
