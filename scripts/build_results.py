@@ -347,11 +347,12 @@ def section(path: Path) -> str:
     ]
     if note := found.environment.get("carried_over"):
         facts.append(f"Carried over: {note}.")
-    parts = [f"## {found.question}", "\\\n".join(facts)]
+    parts = [f"## {found.question}"]  # what was found comes first, how it was computed last
     if path.stem in HEADLINES:
         sentence, table = HEADLINES[path.stem](found)
         parts += [f"{sentence[0].upper()}{sentence[1:]}"] if sentence else []
         parts.append(table)
+    parts.append("\\\n".join(facts))
     return "\n\n".join(parts) + "\n"
 
 

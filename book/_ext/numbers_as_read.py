@@ -2,8 +2,8 @@
 
 Tables come from Markdown, pandas and `xk.table`, each with its own habits. Here a column of numbers is aligned by its
 decimals, those of intervals too, a minus is a minus (−0.60, never -0.60), and per cent stands apart from its number
-(9 %, never 9%). Code, formulas and what a quiz offers are left as they are. A paragraph that begins with **Figure 1.** or **Table 1.** becomes
-a caption that a link can lead to.
+(9 %, never 9%). Code, formulas and what a quiz offers are left as they are. A paragraph that begins with **Figure 1.**
+or **Table 1.** becomes a caption that a link can lead to.
 """
 
 from __future__ import annotations
