@@ -90,4 +90,4 @@ def test_the_moons_errors_are_those_of_the_stored_weights() -> None:
             x = np.array(noted[side].split(), float).reshape(-1, 2)
             z = 1 / (1 + np.exp(-(x @ weights[:, :2].T + weights[:, 2])))
             wrong = (z @ label[:-1] + label[-1] > 0) != (np.arange(len(x)) >= len(x) / 2)
-            assert 100 * wrong.mean() == pytest.approx(state[key], abs=0.34)
+            assert 100 * wrong.mean() == pytest.approx(state[key], abs=0.35)

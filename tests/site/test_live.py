@@ -166,7 +166,7 @@ def test_moons_draws_the_stored_networks(open_page: Open, live: Any, origin: str
                 assert re.search(rf"\b{state[key]:.1f} %", words) or round(state[key] * 10) % 10 == 5, words
             drawn = json.loads(str(place.get_attribute("data-drawn")))
             # The browser's own errors, from the weights that drew the line: a point on the line may fall either way.
-            assert drawn == pytest.approx([state["source_error"], state["target_error"]], abs=0.34)
+            assert drawn == pytest.approx([state["source_error"], state["target_error"]], abs=0.35)
         lam.focus()  # the walk goes on from here
     ink = "c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return new Set(d).size; }"
     assert all(canvas.evaluate(ink) > 20 for canvas in place.locator("canvas").all())

@@ -7,7 +7,7 @@ xferkitLive.add("layers", ({ controls, stage, say }, data, kit) => {
   const part = kit.slider("part", data.parts, 0, (p) => p.name, () => draw());
   controls.append(part.part);
   const frame = el("span", { "aria-hidden": "true" });
-  const picture = el("img", { src: `${kit.home}layers.webp`, width: data.side, height: data.side, alt: `The emoji ${data.emoji}` });
+  const picture = el("img", { src: `${kit.home}layers.webp`, width: data.side, height: data.side, loading: "lazy", alt: `The emoji ${data.emoji}` });
   const field = el("div", { class: "live-field" }, picture, frame);
   const bars = el("div", { class: "live-bars" });
   stage.append(el("div", { class: "live-pair" }, el("figure", {}, field,

@@ -66,7 +66,7 @@ xferkitLive.add("moons", ({ place, controls, stage, say }, data, kit) => {
 
   const drawPlane = (net, sides) => {
     const [pen, side] = open(plane);
-    const cells = 96, step = side / cells;
+    const cells = 96, step = side / cells, scale = window.devicePixelRatio || 1;
     const at = ([x, y]) => [((x - LOW) / (HIGH - LOW)) * side, ((HIGH - y) / (HIGH - LOW)) * side];
     const value = (i, j) => net.score(net.features([LOW + ((HIGH - LOW) * i) / cells, HIGH - ((HIGH - LOW) * j) / cells]));
     const grid = Array.from({ length: cells + 1 }, (_, i) => Array.from({ length: cells + 1 }, (__, j) => value(i, j)));
@@ -75,7 +75,8 @@ xferkitLive.add("moons", ({ place, controls, stage, say }, data, kit) => {
         const mean = grid[i][j] + grid[i + 1][j] + grid[i][j + 1] + grid[i + 1][j + 1];
         pen.globalAlpha = 0.2;
         pen.fillStyle = kit.colourNow[mean > 0 ? "orange" : "blue"];
-        pen.fillRect(i * step, j * step, step + 0.4, step + 0.4);
+        const edge = (k) => Math.round(k * step * scale) / scale; // whole pixels, so that no seams show
+        pen.fillRect(edge(i), edge(j), edge(i + 1) - edge(i), edge(j + 1) - edge(j));
       }
     }
     pen.globalAlpha = 1;
