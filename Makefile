@@ -31,8 +31,11 @@ setup: $(READY)  ## only set up the environment in .venv
 book: $(BUILT)  ## build the book from the stored outputs
 	@echo "The book is built. Open it with a browser: file://$(CURDIR)/$(BOOK)/index.html"
 
-# After a failure the next build starts afresh: Sphinx repeats no warning about a page that it has already read.
+# After a failure the next build starts afresh: Sphinx repeats no warning about a page that it has already read. So it does
+# when one of the book's extensions has changed, which Sphinx does not notice.
 $(BUILT): $(READY) $(SOURCES)
+	@[ ! -e $@ ] || [ -z "$$(find book/_ext book/_templates book/live book/live.toml -type f ! -name '*.pyc' -newer $@)" ] \
+	    || rm -rf _build/.doctrees
 	$(BIN)/jupyter-book build . $(BOOK_FLAGS) || { rm -rf _build/.doctrees; exit 1; }
 	$(BIN)/python scripts/check_book.py $(BOOK)
 	@touch $@
