@@ -1,6 +1,6 @@
 """What do the running statistics of BatchNorm do to a network whose weights stand still, by accident and on purpose?
 
-    python experiments/running_statistics.py             about 10 minutes on one core, which others used too
+    python experiments/running_statistics.py             about 50 minutes on one core, which many others used
     python experiments/running_statistics.py --smoke     seconds; keeps nothing
 
 EfficientNet-Lite0 with ImageNet weights learns EmojiStyles' classes from Noto's labelled pictures, and is asked about
@@ -13,7 +13,9 @@ judges itself on the rest of Noto's. Penalties and rates are chosen by that, by 
 network has the rate that fine_tuning.py chose. Runs keep what a network says; labels are read after the last one.
 The margins of the chapter's claims stand in MARGINS and were written before that.
 
-Result: to be written, over seeds.
+Result: balanced accuracy on test emoji, mean ± deviation over 5 seeds: a frozen network's probe on noto falls from
+59.2 ± 0.7 to 22.7 ± 2.2 % while 10 batches of ink pass; a probe with noto's statistics reaches 22.3 ± 0.6 % in ink,
+with ink's 25.2 ± 2.1 %.
 """
 
 from __future__ import annotations
