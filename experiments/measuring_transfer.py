@@ -1,6 +1,6 @@
 """How many points do the usual mistakes of a comparison give away, where nothing about the method has changed?
 
-    python experiments/measuring_transfer.py            about five minutes on one core, which others used too
+    python experiments/measuring_transfer.py            about ten minutes on one core, which others used too
     python experiments/measuring_transfer.py --smoke    seconds; keeps nothing
 
 A linear classifier (least squares to one-hot targets with a ridge penalty) reads frozen features of EfficientNet-Lite0.
@@ -11,7 +11,8 @@ among what is learned from, and, as a control, with copies of learned ones; and 
 which half are faces. Beside it, as one honest study: Noto's labels used in ink, with every setting of a smaller grid
 by every seed, between the two bounds. Its runs keep what is said of ink's test emoji, whose labels are read at the end.
 
-Result: RESULT
+Result: balanced accuracy on test emoji in ink, labels from Noto, mean ± deviation over 10 seeds: source only 35.3 ±
+1.7 %, with ink's own statistics 39.8 ± 0.6 %, target only 54.8 ± 1.8 %.
 """
 
 from __future__ import annotations
@@ -86,10 +87,7 @@ class Plan:
 
 
 def ridge(x: np.ndarray, y: np.ndarray, penalties: Any, weights: np.ndarray | None = None) -> list[Any]:
-    """scikit-learn's RidgeClassifier for several penalties, from one eigendecomposition: a function for each.
-
-    x (N, D), y (N,) classes, weights (N,). A function turns (M, D) into scores (M, C).
-    """
+    """RidgeClassifier of scikit-learn, x (N, D), y (N,): for each penalty a function from (M, D) to scores (M, C)."""
     w = np.ones(len(y)) if weights is None else weights
     targets = np.where(y[:, None] == np.arange(y.max() + 1), 1.0, -1.0)
     at, level = (np.average(v, axis=0, weights=w) for v in (x, targets))
@@ -218,6 +216,13 @@ DEPENDS = (
 )  # fmt: skip
 
 
+def settings(plan: Plan) -> dict[str, Any]:
+    return asdict(plan) | {
+        "layers": LAYERS, "penalties": PENALTIES, "parts": PARTS, "usual": USUAL, "draws": SEEDS, "copied": COPIED,
+        "rare": RARE, "grid": SMALL, "classes": xk.load_domain("emoji_noto", image_size=8).classes,
+    }  # fmt: skip
+
+
 def main(arguments: list[str] | None = None) -> None:
     given = options(__doc__ or "", arguments)
     plan = Plan(cuts=1, seeds=1, settings=1, image_size=32) if given.smoke else Plan()
@@ -235,10 +240,8 @@ def main(arguments: list[str] | None = None) -> None:
     for record in records:
         if record["setting"] == chosen[record["method"]]:
             test.setdefault(record["method"], []).append(balanced(record["predictions"], domains["ink"].test.y))
-    fixed = {"layers": LAYERS, "penalties": PENALTIES, "parts": PARTS, "usual": USUAL, "draws": SEEDS,
-             "copied": COPIED, "rare": RARE, "grid": SMALL, "classes": domains["noto"].classes}  # fmt: skip
-    lab.publish(question=QUESTION, settings=asdict(plan) | fixed, selection={"rule": RULE, "chosen": chosen},
-                test={"ink": test})  # fmt: skip
+    selection = {"rule": RULE, "chosen": chosen}
+    lab.publish(question=QUESTION, settings=settings(plan), selection=selection, test={"ink": test})
 
 
 if __name__ == "__main__":

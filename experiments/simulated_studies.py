@@ -1,6 +1,6 @@
 """How often does a 95 % interval hold the true difference of two methods, and what is found where there is none?
 
-    python experiments/simulated_studies.py            about five minutes on one core, which others used too
+    python experiments/simulated_studies.py            about seven minutes on one core, which others used too
     python experiments/simulated_studies.py --smoke    seconds; keeps nothing
 
 Two methods answer the same pictures, by several seeds. Whether an answer is right comes from a sum of normal numbers:
@@ -9,7 +9,8 @@ all seeds and pictures is known, and each way to make an interval can be judged 
 bootstrap is that of `xferkit.report`, with its draws. Three more questions have jobs of their own: seeds that share one
 pool of labelled examples, many rivals that are no better than a baseline, and pictures that come in groups.
 
-Result: RESULT
+Result: of 600 simulated studies with usual seeds, an interval over seeds alone holds the truth in 72 % with 10 seeds,
+one over seeds and pictures in 97 %; with 2 wild seeds the latter holds it in 80 %.
 """
 
 from __future__ import annotations
@@ -214,15 +215,20 @@ DEPENDS = (
 )  # fmt: skip
 
 
+def settings(plan: Plan) -> dict[str, Any]:
+    return asdict(plan) | {
+        "deviations": [EASE, TASTE, CHANCE], "accuracy": ACCURACY, "worlds": WORLDS, "level": LEVEL,
+        "pool": [POOL, SHARE, DIMENSIONS, USED, DISTANCE],
+    }  # fmt: skip
+
+
 def main(arguments: list[str] | None = None) -> None:
     given = options(__doc__ or "", arguments)
     plan = Plan(studies=4, draws=100, seeds=(2, 3)) if given.smoke else Plan()
     xk.setup(0)
     lab = Lab(__file__, run, depends=DEPENDS, data={}, smoke=given.smoke)
     lab.run(plan.jobs())
-    fixed = {"deviations": [EASE, TASTE, CHANCE], "accuracy": ACCURACY, "worlds": WORLDS, "level": LEVEL,
-             "pool": [POOL, SHARE, DIMENSIONS, USED, DISTANCE]}  # fmt: skip
-    lab.publish(question=QUESTION, settings=asdict(plan) | fixed)
+    lab.publish(question=QUESTION, settings=settings(plan))
 
 
 if __name__ == "__main__":

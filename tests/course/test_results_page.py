@@ -216,6 +216,26 @@ def test_plain_vs_residual_is_whole() -> None:
     assert len({run["parameters"] for run in found.runs(depth=20)}) == 1  # shortcuts have no parameters
 
 
+def test_measuring_transfer_aggregates() -> None:
+    found, home = results.load("measuring_transfer"), script("measuring_transfer")
+    runs = found.runs(part="bounds")
+    chosen = home.choose(runs)
+    assert found.selection == {"rule": home.RULE, "chosen": chosen}
+    y = xk.load_domain("emoji_ink", image_size=8).test.y
+    test: dict[str, list[float]] = {}
+    for run in sorted((r for r in runs if r["setting"] == chosen[r["method"]]), key=lambda run: run["seed"]):
+        test.setdefault(run["method"], []).append(home.balanced(run["predictions"], y))
+    assert found.test == {"ink": test}
+    ways, cuts = ([j for j in home.Plan().jobs() if isinstance(j, kind)] for kind in (home.Way, home.Cut))
+    assert sorted(map(repr, ways)) == sorted(repr(home.Way(**{f: r[f] for f in vars(ways[0])})) for r in runs)
+    assert [cut.seed for cut in cuts] == [run["seed"] for run in found.runs(part="cut")]
+
+
+def test_simulated_studies_are_whole() -> None:
+    found, plan = results.load("simulated_studies"), script("simulated_studies").Plan()
+    assert same_jobs(found, plan.jobs()) and found.test is None
+
+
 def test_pretrained_checkpoint_is_the_one_in_the_package() -> None:
     (run,) = results.load("pretrain_mini_resnet").runs()
     assert (xk.models.resnet.ASSETS / f"{xk.models.resnet.MINI_RESNET_FILE}.sha256").read_text().split()[0] == run[
@@ -236,7 +256,7 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 
 PLANNED = [
     "fine_tuning", "fine_tuning_repeated", "frozen_features", "letters_to_digits", "plain_vs_residual",
-    "pretrain_mini_resnet",
+    "pretrain_mini_resnet", "measuring_transfer", "simulated_studies",
 ]  # fmt: skip
 
 
@@ -268,6 +288,7 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
         "frozen_features": drawings | {"network": xk.backbone()},
         "letters_to_digits": {"mnist": mnist, "syn_digits": xk.load_domain("syn_digits"), "letters": letters},
         "plain_vs_residual": {"mnist": xk.load_domain("mnist", image_size=size)},
+        "measuring_transfer": {s: drawings[s] for s in ("noto", "ink")} | {"network": xk.backbone()},
         "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},
     }
     changed = [name for name, parts in data.items() if fingerprint(parts) != results.load(name).data_sha256]
