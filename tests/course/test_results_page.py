@@ -86,6 +86,14 @@ def test_benchmark_tables_compare_within_rounds() -> None:
     table = build_results.benchmark_extraction(Found(passes))[1]
     assert re.search(r"not kept, batches of 16 +\| +2\.00 \| +2\.00 \| +3 \|", table), table
     assert re.search(r"kept, batches of 16 +\| +0\.50 \|", table) and re.search(r"import.* 0\.50 \| +0\.25 \|", table)
+    both = {"ours": 1.0, "plain": 1.5}
+    passes = [
+        {"network": "vgg", "round": r, **{n: {"clock": s * (1 + r), "processor": s} for n, s in both.items()}}
+        for r in range(5)
+    ]
+    nets = Found(passes)
+    nets.settings = {"networks": ["vgg"]}
+    assert re.search(r"mini_vgg +\| +1\.50 \| +1\.50 \| +5 \|", build_results.benchmark_networks(nets)[1])
 
 
 # --------------------------------------------------------------------------------- aggregates follow from the runs
@@ -236,6 +244,19 @@ def test_simulated_studies_are_whole() -> None:
     assert same_jobs(found, plan.jobs()) and found.test is None
 
 
+def test_moons_tour_is_whole() -> None:
+    found, home = results.load("moons_tour"), script("moons_tour")
+    plan = home.Plan()
+    there = [(run["lam"], run["seed"], run["steps"], tuple(run["stops"]), run["lr"]) for run in found.runs()]
+    assert there == [(job.lam, job.seed, job.steps, job.stops, job.lr) for job in plan.jobs()]
+    stops = {*map(str, plan.stops), home.AVERAGED}
+    assert all(set(run["tour"]) == stops for run in found.runs())
+    for seed in plan.seeds:
+        (noted,) = (run for run in found.runs(seed=seed) if "source" in run)
+        x_s, _, x_t, _ = home.Moons(plan).of(seed)
+        assert (noted["source"], noted["target"]) == (home.rounded(x_s), home.rounded(x_t))
+
+
 def test_pretrained_checkpoint_is_the_one_in_the_package() -> None:
     (run,) = results.load("pretrain_mini_resnet").runs()
     assert (xk.models.resnet.ASSETS / f"{xk.models.resnet.MINI_RESNET_FILE}.sha256").read_text().split()[0] == run[
@@ -256,7 +277,7 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 
 PLANNED = [
     "fine_tuning", "fine_tuning_repeated", "frozen_features", "letters_to_digits", "plain_vs_residual",
-    "pretrain_mini_resnet", "measuring_transfer", "simulated_studies",
+    "pretrain_mini_resnet", "moons_tour", "measuring_transfer", "simulated_studies",
 ]  # fmt: skip
 
 
@@ -289,6 +310,7 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
         "letters_to_digits": {"mnist": mnist, "syn_digits": xk.load_domain("syn_digits"), "letters": letters},
         "plain_vs_residual": {"mnist": xk.load_domain("mnist", image_size=size)},
         "measuring_transfer": {s: drawings[s] for s in ("noto", "ink")} | {"network": xk.backbone()},
+        "moons_tour": {"moons": script("moons_tour").Moons(script("moons_tour").Plan())},
         "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},
     }
     changed = [name for name, parts in data.items() if fingerprint(parts) != results.load(name).data_sha256]
