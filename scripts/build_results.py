@@ -226,6 +226,19 @@ def benchmark_extraction(found: Results) -> tuple[str, str]:
     return "", markdown_table(rows, ["", "by the clock", "by the processor", "n"], caption=caption)
 
 
+def benchmark_networks(found: Results) -> tuple[str, str]:
+    rows = []
+    for network in found.settings["networks"]:
+        runs = found.runs(network=network)
+        ratios = [
+            median_ratio(runs, lambda r, k=kind: r["ours"][k], lambda r, k=kind: r["plain"][k])
+            for kind in ("clock", "processor")
+        ]
+        rows.append((f"mini_{network}", *(f"{ratio:.2f}" for ratio in ratios), len(runs)))
+    caption = "How many times as fast as a plain re-implementation: medians over n rounds."
+    return "", markdown_table(rows, ["", "by the clock", "by the processor", "n"], caption=caption)
+
+
 def emoji_styles_table(found: Results) -> tuple[str, str]:
     styles = found.settings["styles"]
     colour = [style for style in styles if style != "ink"]
@@ -260,7 +273,7 @@ HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
         fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
-        dann_mnist_m, benchmark_step, benchmark_extraction, emoji_styles_table,
+        dann_mnist_m, benchmark_step, benchmark_extraction, benchmark_networks, emoji_styles_table,
     )
 }  # fmt: skip
 

@@ -86,6 +86,14 @@ def test_benchmark_tables_compare_within_rounds() -> None:
     table = build_results.benchmark_extraction(Found(passes))[1]
     assert re.search(r"not kept, batches of 16 +\| +2\.00 \| +2\.00 \| +3 \|", table), table
     assert re.search(r"kept, batches of 16 +\| +0\.50 \|", table) and re.search(r"import.* 0\.50 \| +0\.25 \|", table)
+    both = {"ours": 1.0, "plain": 1.5}
+    passes = [
+        {"network": "vgg", "round": r, **{n: {"clock": s * (1 + r), "processor": s} for n, s in both.items()}}
+        for r in range(5)
+    ]
+    nets = Found(passes)
+    nets.settings = {"networks": ["vgg"]}
+    assert re.search(r"mini_vgg +\| +1\.50 \| +1\.50 \| +5 \|", build_results.benchmark_networks(nets)[1])
 
 
 # --------------------------------------------------------------------------------- aggregates follow from the runs
