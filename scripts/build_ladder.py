@@ -1,6 +1,6 @@
-"""Draw the landing page's emoji ladder and the picture that shared links show, from the pictures of EmojiStyles.
+"""Draw the landing page's emoji ladder, which shared links show too, from the pictures of EmojiStyles.
 
-    python scripts/build_ladder.py            write book/_static/ladder/*.webp and book/_static/social.png
+    python scripts/build_ladder.py            write book/_static/ladder/*.webp
     python scripts/build_ladder.py --check    only say whether they are up to date (exit code 1 if not)
 
 Eight emoji of the training part, one strip a style. The percentages beside them come from `results/` when the book is
@@ -21,7 +21,6 @@ DATA = ROOT / "xferkit/assets/emoji_styles"
 STATIC = ROOT / "book/_static"
 EMOJI = ("man cook", "clown face", "beaver", "owl", "cactus", "mango", "castle", "motorcycle")
 SIDE = 96
-SOCIAL = (1200, 630)
 
 
 def strips() -> dict[str, Image.Image]:
@@ -42,14 +41,6 @@ def strips() -> dict[str, Image.Image]:
     return found
 
 
-def social(found: dict[str, Image.Image]) -> Image.Image:
-    """The six strips in one picture of the size that shared links show."""
-    card = Image.new("RGB", SOCIAL, "white")
-    for i, strip in enumerate(found.values()):
-        card.paste(strip.resize((840, 105), Image.Resampling.LANCZOS), (180, 105 * i))
-    return card
-
-
 def files() -> dict[Path, bytes]:
     """What is to lie in the book."""
     found = strips()
@@ -58,9 +49,6 @@ def files() -> dict[Path, bytes]:
         packed = io.BytesIO()
         strip.save(packed, "WEBP", quality=88, method=6)
         made[STATIC / f"ladder/{style}.webp"] = packed.getvalue()
-    packed = io.BytesIO()
-    social(found).quantize(128).save(packed, "PNG", optimize=True)
-    made[STATIC / "social.png"] = packed.getvalue()
     return made
 
 

@@ -13,6 +13,7 @@ import ast
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -175,6 +176,21 @@ def dann_mnist_m(found: Results) -> tuple[str, str]:
     return sentence, markdown_table(rows, header, caption=caption)
 
 
+def moons_tour(found: Results) -> tuple[str, str]:
+    def errors(lam: float, domain: str) -> np.ndarray:
+        return found.array(f"tour.averaged.{domain}_error", lam=lam) / 100
+
+    lams, seeds = found.settings["lams"], len(found.settings["seeds"])
+    rows = [(f"{lam:g}", *(share(errors(lam, domain)) for domain in ("source", "target")), seeds) for lam in lams]
+    by_lam = [f"{mean_sd(errors(lam, 'target'), percent=True)} % with λ up to {lam:g}" for lam in lams]
+    sentence = (
+        f"target error with the averaged weights, mean ± deviation over {seeds} seeds: {', '.join(by_lam[:-1])} and "
+        f"{by_lam[-1]}."
+    )
+    caption = "Error on the turned moons in per cent, weights averaged over the second half."
+    return sentence, markdown_table(rows, ["λ up to", "source error", "target error", "n"], caption=caption)
+
+
 def pretrain_mini_resnet(found: Results) -> tuple[str, str]:
     (run,) = found.runs()
     sentence = f"one seed: {100 * run['val_accuracy']:.1f} % of letters in typefaces held out are recognised."
@@ -273,7 +289,7 @@ HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
         fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
-        dann_mnist_m, benchmark_step, benchmark_extraction, benchmark_networks, emoji_styles_table,
+        dann_mnist_m, moons_tour, benchmark_step, benchmark_extraction, benchmark_networks, emoji_styles_table,
     )
 }  # fmt: skip
 
@@ -317,22 +333,39 @@ def readers(name: str) -> list[str]:
     return found
 
 
+def drawn_in(name: str) -> list[str]:
+    """The chapters with a figure to try that is drawn from a file."""
+    plan = tomllib.loads((ROOT / "book/live.toml").read_text(encoding="utf-8"))
+    return [f"{Path(said['page']).name}.ipynb" for said in plan.values() if said.get("results") == name]
+
+
+def place_in(name: str) -> tuple[str, str]:
+    """Where a file stands on the page: by the first chapter that shows it."""
+    return ([*readers(name), *drawn_in(name)] or ["~"])[0], name
+
+
+def linked(chapters: list[str]) -> str:
+    return ", ".join(f"[chapter {chapter[:2]}](../chapters/{chapter})" for chapter in chapters)
+
+
 def section(path: Path) -> str:
     """What the page says of one file."""
     found = results.load(path.stem)
     script = ROOT / found.script
-    chapters = [f"[chapter {chapter[:2]}](../chapters/{chapter})" for chapter in readers(path.stem)]
+    shown = [f"read in {linked(readers(path.stem))}"] if readers(path.stem) else []
+    shown += [f"to try under a figure of {linked(drawn_in(path.stem))}"] if drawn_in(path.stem) else []
     facts = [
-        f"Script `{found.script}`, file `results/{path.name}`, read in {', '.join(chapters) or 'no chapter'}.",
+        f"Script `{found.script}`, file `results/{path.name}`, {' and '.join(shown) or 'read in no chapter'}.",
         f"{computing(found, script)}. {machine(found.environment)}.",
     ]
     if note := found.environment.get("carried_over"):
         facts.append(f"Carried over: {note}.")
-    parts = [f"## {found.question}", "\\\n".join(facts)]
+    parts = [f"## {found.question}"]  # what was found comes first, how it was computed last
     if path.stem in HEADLINES:
         sentence, table = HEADLINES[path.stem](found)
         parts += [f"{sentence[0].upper()}{sentence[1:]}"] if sentence else []
         parts.append(table)
+    parts.append("\\\n".join(facts))
     return "\n\n".join(parts) + "\n"
 
 
@@ -342,7 +375,7 @@ def build() -> str:
     Raises:
         ValueError: a file does not follow the schema.
     """
-    files = sorted((ROOT / "results").glob("*.json"), key=lambda path: ((readers(path.stem) or ["~"])[0], path.name))
+    files = sorted((ROOT / "results").glob("*.json"), key=lambda path: place_in(path.stem))
     return "\n".join([HEAD, *map(section, files)])
 
 

@@ -224,6 +224,19 @@ def test_plain_vs_residual_is_whole() -> None:
     assert len({run["parameters"] for run in found.runs(depth=20)}) == 1  # shortcuts have no parameters
 
 
+def test_moons_tour_is_whole() -> None:
+    found, home = results.load("moons_tour"), script("moons_tour")
+    plan = home.Plan()
+    there = [(run["lam"], run["seed"], run["steps"], tuple(run["stops"]), run["lr"]) for run in found.runs()]
+    assert there == [(job.lam, job.seed, job.steps, job.stops, job.lr) for job in plan.jobs()]
+    stops = {*map(str, plan.stops), home.AVERAGED}
+    assert all(set(run["tour"]) == stops for run in found.runs())
+    for seed in plan.seeds:
+        (noted,) = (run for run in found.runs(seed=seed) if "source" in run)
+        x_s, _, x_t, _ = home.Moons(plan).of(seed)
+        assert (noted["source"], noted["target"]) == (home.rounded(x_s), home.rounded(x_t))
+
+
 def test_pretrained_checkpoint_is_the_one_in_the_package() -> None:
     (run,) = results.load("pretrain_mini_resnet").runs()
     assert (xk.models.resnet.ASSETS / f"{xk.models.resnet.MINI_RESNET_FILE}.sha256").read_text().split()[0] == run[
@@ -244,7 +257,7 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 
 PLANNED = [
     "fine_tuning", "fine_tuning_repeated", "frozen_features", "letters_to_digits", "plain_vs_residual",
-    "pretrain_mini_resnet",
+    "pretrain_mini_resnet", "moons_tour",
 ]  # fmt: skip
 
 
@@ -276,6 +289,7 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
         "frozen_features": drawings | {"network": xk.backbone()},
         "letters_to_digits": {"mnist": mnist, "syn_digits": xk.load_domain("syn_digits"), "letters": letters},
         "plain_vs_residual": {"mnist": xk.load_domain("mnist", image_size=size)},
+        "moons_tour": {"moons": script("moons_tour").Moons(script("moons_tour").Plan())},
         "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},
     }
     changed = [name for name, parts in data.items() if fingerprint(parts) != results.load(name).data_sha256]

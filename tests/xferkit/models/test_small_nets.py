@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xferkit._fingerprint import Fingerprint
 from xferkit.models import Classifier, anatomy, feature_dim, lenet, mini_alexnet, mini_googlenet, mini_vgg
 from xferkit.models.alexnet import LocalResponseNorm
 from xferkit.models.googlenet import AUXILIARY, MODULES, auxiliary_loss
@@ -62,6 +63,19 @@ def test_weights_travel_by_state_dict(make: Callable[..., Classifier]) -> None:
     assert not torch.equal(a(x), b(x))
     b.load_state_dict(a.state_dict())
     assert torch.equal(a(x), b(x))
+
+
+@pytest.mark.parametrize("make", NETS)
+def test_a_digest_describes_the_net_so_that_its_features_can_be_kept(make: Callable[..., Classifier]) -> None:
+    def digest(net: Classifier) -> str:
+        found = Fingerprint()
+        found.add(net)
+        return found.digest()
+
+    a, b = make(), make()
+    assert digest(a) != digest(b)
+    b.load_state_dict(a.state_dict())
+    assert digest(a) == digest(b)
 
 
 @pytest.mark.parametrize("make", NETS)
