@@ -59,7 +59,7 @@ def plain_alexnet() -> nn.Module:
 def plain_vgg() -> nn.Module:
     layers: list[nn.Module] = []
     c = 3
-    for width, kernels in zip((12, 24, 48, 96, 96), CONFIGURATIONS["D"], strict=True):
+    for width, kernels in zip((12, 24, 48, 96, 96), CONFIGURATIONS["A"], strict=True):
         for kernel in kernels:
             layers += conv(c, width, kernel)
             c = width
