@@ -37,8 +37,8 @@ def mini_vgg(
 
     Args:
         num_classes: at least 2.
-        configuration: "A", the shallowest, which starts to learn soonest; "B"; "C", with 1×1 convolutions; "D", known as
-            VGG-16; or "E", VGG-19.
+        configuration: "A", the shallowest, which starts to learn soonest; "B"; "C", with 1×1 convolutions; "D",
+            known as VGG-16; or "E", VGG-19.
         width: channels of the first stage; the others have 2, 4, 8 and 8 times as many.
         hidden: width of each of the two hidden linear layers.
         dropout: the share of their outputs that is dropped in training.
