@@ -211,13 +211,16 @@ def test_vgg_configurations_have_the_papers_depths_and_shapes(letter: str, depth
     ]
 
 
-def test_vgg_d_by_hand_and_at_the_papers_width() -> None:
+def test_vggs_parameters_by_hand_and_at_the_papers_width() -> None:
     widths = [3, 12, 12, 24, 24, 48, 48, 48, 96, 96, 96, 96, 96, 96]
     convs = sum(conv(a, b, 3) for a, b in pairwise(widths))
-    assert parameters(mini_vgg()) == convs + (96 + 1) * 512 + (512 + 1) * 512 + (512 + 1) * 10 == 835_670
+    linears = (96 + 1) * 512 + (512 + 1) * 512 + (512 + 1) * 10
+    assert parameters(mini_vgg(configuration="D")) == convs + linears == 835_670
+    shallow = sum(conv(a, b, 3) for a, b in pairwise([3, 12, 24, 48, 48, 96, 96, 96, 96]))
+    assert parameters(mini_vgg()) == parameters(mini_vgg(configuration="A")) == shallow + linears == 642_290
     # VGG-16's convolutions: 138,357,544 parameters less those of its three linear layers (25088, 4096, 4096, 1000).
     linear = (25088 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 1000
-    wide = mini_vgg(width=64, hidden=8).features
+    wide = mini_vgg(configuration="D", width=64, hidden=8).features
     assert sum(parameters(wide[i]) for i in range(5)) == 138_357_544 - linear
 
 
