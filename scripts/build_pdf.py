@@ -169,11 +169,14 @@ FAULTS = """() => {
     .filter((el) => el.scrollWidth > el.clientWidth + 1 || el.getBoundingClientRect().right > edge)
     .filter((el) => !el.closest("details:not([open])"))
     .map((el) => `too wide: ${el.tagName} ${el.textContent.trim().slice(0, 60) || el.src}`);
+  const whole = [...document.querySelectorAll("article :is(td.number, td.number *, .katex .base)")];
+  const apart = whole.filter((el) => getComputedStyle(el).whiteSpace !== "nowrap")
+    .map((el) => `a number or formula in pieces: ${el.textContent.trim().slice(0, 40)}`);
   const lost = [...document.querySelectorAll('a[href^="#"]')]
     .filter((link) => !document.getElementById(decodeURIComponent(link.getAttribute("href").slice(1))))
     .map((link) => `leads nowhere: ${link.getAttribute("href")}`);
   const empty = [...document.images].filter((img) => !img.naturalWidth).map((img) => `no picture: ${img.src}`);
-  return [...wide, ...lost, ...empty];
+  return [...wide, ...apart, ...lost, ...empty];
 }"""
 PAPER_WIDTH = 673  # CSS pixels between the margins of A4 (210 mm less twice 16 mm)
 

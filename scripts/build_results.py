@@ -311,12 +311,61 @@ def running_statistics(found: Results) -> tuple[str, str]:
     )
 
 
+def measuring_transfer(found: Results) -> tuple[str, str]:
+    assert found.test is not None
+    at = {way: np.array(values) for way, values in found.test["ink"].items()}
+    seeds = len(at["source only"])
+    said = [mean_sd(values, percent=True) for values in at.values()]
+    cuts = found.runs(part="cut")
+    size = np.array([run["pictures"]["report"] for run in cuts])
+    copied = {
+        share: [(run["copies"][f"of reported, {share}"] - run["copies"][f"of learned, {share}"]) for run in cuts] / size
+        for share in found.settings["copied"]
+    }
+    sentence = (
+        f"balanced accuracy on test emoji in ink, labels from Noto, mean ± deviation over {seeds} seeds: source only "
+        f"{said[0]} %, with ink's own statistics {said[1]} %, target only {said[2]} %."
+    )
+    rows = [(f"ink, {way}", share(values), seeds) for way, values in at.items()]
+    rows += [
+        (f"mirrored copies of {100 * s:g} % of the pictures reported on", share(v), len(cuts))
+        for s, v in copied.items()
+    ]
+    caption = "Balanced accuracy in ink, and what copies add to accuracy over cuts, in per cent or points."
+    return sentence, markdown_table(rows, ["", "", "n"], caption=caption)
+
+
+def simulated_studies(found: Results) -> tuple[str, str]:
+    runs = found.runs(part="coverage")
+    rows = [
+        (
+            run["world"],
+            run["seeds"],
+            *(f"{100 * run['holds'][kind]:.1f}" for kind in ("seeds", "pictures", "both")),
+            run["studies"],
+        )
+        for run in runs
+    ]
+    at = {(run["world"], run["seeds"]): run["holds"] for run in runs}
+    low, high = min(found.settings["seeds"]), 10
+    sentence = (
+        f"of {runs[0]['studies']} simulated studies with usual seeds, an interval over seeds alone holds the truth in "
+        f"{100 * at['usual', high]['seeds']:.0f} % with {high} seeds, one over seeds and pictures in "
+        f"{100 * at['usual', high]['both']:.0f} %; with {low} wild seeds the latter holds it in "
+        f"{100 * at['wild', low]['both']:.0f} %."
+    )
+    caption = "Intervals at 95 % that hold the true difference, in per cent of n studies."
+    return sentence, markdown_table(
+        rows, ["seeds differ", "seeds", "over seeds", "over pictures", "over both", "n"], caption=caption
+    )
+
+
 HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
         fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
         dann_mnist_m, moons_tour, benchmark_step, benchmark_extraction, benchmark_networks, emoji_styles_table,
-        running_statistics,
+        measuring_transfer, simulated_studies, running_statistics,
     )
 }  # fmt: skip
 

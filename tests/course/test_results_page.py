@@ -243,6 +243,26 @@ def test_plain_vs_residual_is_whole() -> None:
     assert len({run["parameters"] for run in found.runs(depth=20)}) == 1  # shortcuts have no parameters
 
 
+def test_measuring_transfer_aggregates() -> None:
+    found, home = results.load("measuring_transfer"), script("measuring_transfer")
+    runs = found.runs(part="bounds")
+    chosen = home.choose(runs)
+    assert found.selection == {"rule": home.RULE, "chosen": chosen}
+    y = xk.load_domain("emoji_ink", image_size=8).test.y
+    test: dict[str, list[float]] = {}
+    for run in sorted((r for r in runs if r["setting"] == chosen[r["method"]]), key=lambda run: run["seed"]):
+        test.setdefault(run["method"], []).append(home.balanced(run["predictions"], y))
+    assert found.test == {"ink": test}
+    ways, cuts = ([j for j in home.Plan().jobs() if isinstance(j, kind)] for kind in (home.Way, home.Cut))
+    assert sorted(map(repr, ways)) == sorted(repr(home.Way(**{f: r[f] for f in vars(ways[0])})) for r in runs)
+    assert [cut.seed for cut in cuts] == [run["seed"] for run in found.runs(part="cut")]
+
+
+def test_simulated_studies_are_whole() -> None:
+    found, plan = results.load("simulated_studies"), script("simulated_studies").Plan()
+    assert same_jobs(found, plan.jobs()) and found.test is None
+
+
 def test_moons_tour_is_whole() -> None:
     found, home = results.load("moons_tour"), script("moons_tour")
     plan = home.Plan()
@@ -276,7 +296,7 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 
 PLANNED = [
     "fine_tuning", "fine_tuning_repeated", "frozen_features", "letters_to_digits", "plain_vs_residual",
-    "pretrain_mini_resnet", "moons_tour", "running_statistics",
+    "pretrain_mini_resnet", "moons_tour", "measuring_transfer", "simulated_studies", "running_statistics",
 ]  # fmt: skip
 
 
@@ -310,6 +330,7 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
         "plain_vs_residual": {"mnist": xk.load_domain("mnist", image_size=size)},
         "running_statistics": {s: emoji[s] for s in script("running_statistics").Plan().styles}
         | {"network": xk.backbone()},
+        "measuring_transfer": {s: drawings[s] for s in ("noto", "ink")} | {"network": xk.backbone()},
         "moons_tour": {"moons": script("moons_tour").Moons(script("moons_tour").Plan())},
         "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},
     }

@@ -22,8 +22,8 @@ class Layer(NamedTuple):
     """One layer of a network, as `anatomy` finds it.
 
     `name` says where it is ("features.conv1.0") and `kind` of what class ("Conv2d"); `shape` is that of what it gives
-    for one picture, such as (64, 55, 55). `parameters` counts its own numbers that are learned, 0 where a layer is used
-    a second time. `multiply_adds` counts the products that it sums up for one picture, those of convolutions and linear
+    for one picture, such as (64, 55, 55). `parameters` counts its own numbers that are learned, each where it is first
+    used. `multiply_adds` counts the products that it sums up for one picture, those of convolutions and linear
     layers; biases, normalisation, pooling and activations do not count. `receptive_field` is the side, in pixels, of
     the square of the picture that one of its outputs sees; where that is larger than the picture, it sees padding.
     """
@@ -68,7 +68,7 @@ def anatomy(model: nn.Module, size: Sequence[int] = (3, 224, 224)) -> list[Layer
     empty: dict[int, Any] = {id(t): t.to("meta") for t in model.buffers()}
     empty |= {id(p): nn.Parameter(p.detach().to("meta"), requires_grad=False) for p in model.parameters()}
     net = copy.deepcopy(model, empty).eval()
-    watch, layers, seen = _Watch(), list[Layer](), set[nn.Module]()
+    watch, layers, seen = _Watch(), list[Layer](), set[int]()
 
     def enter(part: nn.Module, given: tuple[Any, ...]) -> None:
         watch.inside = part
@@ -78,11 +78,12 @@ def anatomy(model: nn.Module, size: Sequence[int] = (3, 224, 224)) -> list[Layer
             watch.inside = None
             if isinstance(part, _SLIDING + _ADAPTIVE):
                 _mark(y, _through(part, given[0], y))
-            own = 0 if part in seen else sum(p.numel() for p in part.parameters(recurse=False))
-            seen.add(part)
+            own = [p for p in part.parameters(recurse=False) if id(p) not in seen]
+            seen.update(map(id, own))
             # Each output is a sum of as many products as one filter, or one row of the matrix, has weights.
             products = y.numel() * part.weight[0].numel() if isinstance(part, _WEIGHTED) else 0
-            layers.append(Layer(name, type(part).__name__, tuple(y.shape[1:]), own, products, _field(y).side))
+            kind, shape, numbers = type(part).__name__, tuple(y.shape[1:]), sum(p.numel() for p in own)
+            layers.append(Layer(name, kind, shape, numbers, products, _field(y).side))
 
         return hook
 
@@ -116,8 +117,7 @@ class _Watch(TorchFunctionMode):
                 where = f" in {type(self.inside).__name__}" if self.inside is not None else ""
                 raise ValueError(f"{name}{where} cannot be counted: only torch's own layers for pictures can.")
         for t in made:
-            whole = t.ndim < 4 or ("pool" in name or name == "mean") and t.shape[-2:] == (1, 1)
-            fields = [_whole(x) if whole else _field(x) for x in marked]
+            fields = [_whole(x) if _gathers(name, x, t) else _field(x) for x in marked]
             _mark(t, _Field(max(field.side for field in fields), max(field.step for field in fields)))
         return y
 
@@ -129,6 +129,13 @@ def _mark(t: Tensor, field: _Field) -> Tensor:
 
 def _field(t: Tensor) -> _Field:
     return t.xferkit_field  # type: ignore[attr-defined]
+
+
+def _gathers(name: str, x: Tensor, y: Tensor) -> bool:
+    """Whether y, which this operation made of x, has no grid of positions any more, or only one of all of them."""
+    if y.ndim < 4:
+        return y.shape[-2:] != x.shape[-2:]  # a single channel taken out still has its grid
+    return y.shape[-2:] == (1, 1) and ("pool" in name or name == "mean")
 
 
 def _whole(x: Tensor) -> _Field:

@@ -23,7 +23,7 @@ CONFIGURATIONS: dict[str, tuple[tuple[int, ...], ...]] = {
 def mini_vgg(
     num_classes: int = 10,
     *,
-    configuration: str = "D",
+    configuration: str = "A",
     width: int = 12,
     hidden: int = 512,
     dropout: float = 0.5,
@@ -32,12 +32,13 @@ def mini_vgg(
 
     The layers are those of the paper's Table 1: configuration A has 11 with weights, B 13, C and D 16, E 19. Each but
     the last is followed by a ReLU. What differs: fewer channels (12 in the first stage for 64), pictures of 32 pixels
-    for 224, so that one position is left at the end for 7×7; He's initial weights, with which deep ones need no shallow
-    one to start from. The two hidden linear layers belong to `features`, so D = `hidden`.
+    for 224, so that one position is left at the end for 7×7; He's initial weights. The two hidden linear layers belong
+    to `features`, so D = `hidden`.
 
     Args:
         num_classes: at least 2.
-        configuration: "A", "B", "C" (with 1×1 convolutions), "D" (known as VGG-16) or "E" (VGG-19).
+        configuration: "A", the shallowest, which starts to learn soonest; "B"; "C", with 1×1 convolutions; "D",
+            known as VGG-16; or "E", VGG-19.
         width: channels of the first stage; the others have 2, 4, 8 and 8 times as many.
         hidden: width of each of the two hidden linear layers.
         dropout: the share of their outputs that is dropped in training.

@@ -105,6 +105,13 @@ def test_where_paths_meet_the_larger_field_counts() -> None:
     assert anatomy(mini_resnet(depth=8, width=4), (3, 28, 28))[-1].receptive_field == 7 + (2 + 4) + (4 + 8) + 6 * 4
 
 
+def test_a_channel_taken_out_keeps_its_field() -> None:
+    """As torchvision's GoogLeNet does before its first layer, when it has weights."""
+    with torch.device("meta"):
+        net = torchvision.models.googlenet(init_weights=False, transform_input=True)
+    assert last_grid(anatomy(net)).receptive_field == 379
+
+
 @pytest.mark.parametrize(("side", "out", "window"), [(6, 6, 1), (12, 6, 2), (7, 3, 3), (4, 7, 2), (5, 1, 5)])
 def test_adaptive_pools(side: int, out: int, window: int) -> None:
     (layer,) = anatomy(nn.AdaptiveMaxPool2d(out), (1, side, side))
@@ -120,6 +127,10 @@ def test_the_network_is_left_alone_and_every_parameter_counts_once() -> None:
     assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
     assert [part.training for part in net.modules()] == modes
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in net.modules())
+    tied = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5))
+    tied[1].weight = tied[0].weight
+    net = nn.Sequential(nn.Flatten(), tied)
+    assert sum(layer.parameters for layer in anatomy(net, (5, 1, 1))) == sum(p.numel() for p in net.parameters()) == 35
     shared = nn.Conv2d(3, 3, 1)
     twice = anatomy(nn.Sequential(shared, nn.ReLU(), shared), (3, 4, 4))
     assert [layer.parameters for layer in twice] == [12, 0, 0] and sum(layer.multiply_adds for layer in twice) == 288

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xferkit._fingerprint import Fingerprint
 from xferkit.models import Classifier, anatomy, feature_dim, lenet, mini_alexnet, mini_googlenet, mini_vgg
 from xferkit.models.alexnet import LocalResponseNorm
 from xferkit.models.googlenet import AUXILIARY, MODULES, auxiliary_loss
@@ -62,6 +63,19 @@ def test_weights_travel_by_state_dict(make: Callable[..., Classifier]) -> None:
     assert not torch.equal(a(x), b(x))
     b.load_state_dict(a.state_dict())
     assert torch.equal(a(x), b(x))
+
+
+@pytest.mark.parametrize("make", NETS)
+def test_a_digest_describes_the_net_so_that_its_features_can_be_kept(make: Callable[..., Classifier]) -> None:
+    def digest(net: Classifier) -> str:
+        found = Fingerprint()
+        found.add(net)
+        return found.digest()
+
+    a, b = make(), make()
+    assert digest(a) != digest(b)
+    b.load_state_dict(a.state_dict())
+    assert digest(a) == digest(b)
 
 
 @pytest.mark.parametrize("make", NETS)
@@ -197,13 +211,16 @@ def test_vgg_configurations_have_the_papers_depths_and_shapes(letter: str, depth
     ]
 
 
-def test_vgg_d_by_hand_and_at_the_papers_width() -> None:
+def test_vggs_parameters_by_hand_and_at_the_papers_width() -> None:
     widths = [3, 12, 12, 24, 24, 48, 48, 48, 96, 96, 96, 96, 96, 96]
     convs = sum(conv(a, b, 3) for a, b in pairwise(widths))
-    assert parameters(mini_vgg()) == convs + (96 + 1) * 512 + (512 + 1) * 512 + (512 + 1) * 10 == 835_670
+    linears = (96 + 1) * 512 + (512 + 1) * 512 + (512 + 1) * 10
+    assert parameters(mini_vgg(configuration="D")) == convs + linears == 835_670
+    shallow = sum(conv(a, b, 3) for a, b in pairwise([3, 12, 24, 48, 48, 96, 96, 96, 96]))
+    assert parameters(mini_vgg()) == parameters(mini_vgg(configuration="A")) == shallow + linears == 642_290
     # VGG-16's convolutions: 138,357,544 parameters less those of its three linear layers (25088, 4096, 4096, 1000).
     linear = (25088 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 1000
-    wide = mini_vgg(width=64, hidden=8).features
+    wide = mini_vgg(configuration="D", width=64, hidden=8).features
     assert sum(parameters(wide[i]) for i in range(5)) == 138_357_544 - linear
 
 
