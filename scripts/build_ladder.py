@@ -17,6 +17,10 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts.made_files import write_or_check  # noqa: E402
+
 DATA = ROOT / "xferkit/assets/emoji_styles"
 STATIC = ROOT / "book/_static"
 EMOJI = ("man cook", "clown face", "beaver", "owl", "cactus", "mango", "castle", "motorcycle")
@@ -53,16 +57,7 @@ def files() -> dict[Path, bytes]:
 
 
 def main() -> int:
-    made = files()
-    if "--check" in sys.argv[1:]:
-        stale = [path.name for path, data in made.items() if not path.exists() or path.read_bytes() != data]
-        print(f"not up to date: {', '.join(stale)}" if stale else "the ladder is up to date")
-        return bool(stale)
-    for path, data in made.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        print(f"{path.relative_to(ROOT)}: {len(data) / 1000:.0f} KB")
-    return 0
+    return write_or_check(files(), "the ladder is")
 
 
 if __name__ == "__main__":

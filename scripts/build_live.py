@@ -20,12 +20,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import xferkit as xk
 from xferkit.data.emoji import STYLES
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts.made_files import write_or_check  # noqa: E402
+
 SIDE, SPRITE, COLUMNS, NEAREST = 128, 64, 16, 5
 LAYERS = ("stem", "stage2", "stage4", "stage6", "pool")
 START, GALLERY, EMOJI = "stage6", "noto", "owl"
@@ -40,30 +44,16 @@ CREDIT = (
 )
 
 
-def receptive_field(modules: list[nn.Module], field: int = 1, jump: int = 1) -> tuple[int, int]:
-    """Pixels that one place of the output sees, and pixels between two places, after these modules.
-
-    A convolution with kernel k widens the field by (k − 1) places of its input; its stride widens the places.
-    """
-    for module in modules:
-        for conv in (m for m in module.modules() if isinstance(m, nn.Conv2d)):
-            field += (conv.kernel_size[0] - 1) * conv.dilation[0] * jump
-            jump *= conv.stride[0]
-    return field, jump
-
-
-@torch.no_grad()
 def tour(net: xk.Classifier) -> list[dict[str, Any]]:
     """Each part's name, the shape of its output for one picture, its parameters, and what one place sees."""
-    net.eval()
-    x, parts, field, jump = torch.zeros(1, 3, SIDE, SIDE), [], 1, 1
-    for name, module in [*net.features.named_children(), ("logits", net.head)]:
-        x = module(x)
-        field, jump = receptive_field([module], field, jump)
-        whole = x.ndim == 2  # averaged over the picture
-        parameters = sum(p.numel() for p in module.parameters())
-        said = {"name": name, "shape": list(x.shape[1:]), "parameters": parameters, "whole": whole}
-        parts.append(said | {"field": SIDE if whole else field})
+    layers, parts = xk.models.anatomy(net, (3, SIDE, SIDE)), []
+    places = {stage: f"features.{stage}" for stage, _ in net.features.named_children()} | {"logits": "head"}
+    for name, inside in places.items():
+        own = [layer for layer in layers if f"{layer.name}.".startswith(f"{inside}.")]
+        shape, field = own[-1].shape, own[-1].receptive_field
+        whole = len(shape) == 1  # averaged over the picture
+        said = {"name": name, "shape": list(shape), "parameters": sum(layer.parameters for layer in own)}
+        parts.append(said | {"whole": whole, "field": SIDE if whole else field})
     return parts
 
 
@@ -150,16 +140,7 @@ def files() -> dict[Path, bytes]:
 
 def main() -> int:
     xk.setup(0)
-    made = files()
-    if "--check" in sys.argv[1:]:
-        stale = [path.name for path, data in made.items() if not path.exists() or path.read_bytes() != data]
-        print(f"not up to date: {', '.join(stale)}" if stale else "the figures to try are up to date")
-        return bool(stale)
-    for path, data in made.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        print(f"{path.relative_to(ROOT)}: {len(data) / 1000:.0f} KB")
-    return 0
+    return write_or_check(files(), "the figures to try are")
 
 
 if __name__ == "__main__":

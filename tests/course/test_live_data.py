@@ -21,8 +21,13 @@ RETRIEVAL = json.loads((BOOK / "live/retrieval.json").read_text(encoding="utf-8"
 
 def test_receptive_field_by_hand() -> None:
     convs = [nn.Conv2d(1, 1, 3, stride=2), nn.Sequential(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 5)), nn.ReLU()]
-    assert build_live.receptive_field(convs) == (3 + 4 * 2, 2)
-    assert build_live.receptive_field([nn.Conv2d(1, 1, 3, dilation=2)]) == (5, 1)
+    def field(*layers: nn.Module) -> int:
+        return xk.models.anatomy(nn.Sequential(*layers), (1, 32, 32))[-1].receptive_field
+
+    assert field(*convs) == 3 + 4 * 2
+    assert field(*convs, nn.Conv2d(1, 1, 2)) - field(*convs) == 2, "pixels between two places"
+    assert field(nn.Conv2d(1, 1, 3, dilation=2)) == 5
+    assert field(nn.Conv2d(1, 1, 3, dilation=2), nn.Conv2d(1, 1, 2)) - 5 == 1
 
 
 def test_the_tour_is_that_of_today_s_network() -> None:
