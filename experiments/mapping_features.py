@@ -8,10 +8,10 @@ Frozen EfficientNet-Lite0 (stage6, averaged over the picture) reads EmojiStyles.
 four other styles on four fifths of the training and validation emoji, near twins together, and looked at on emoji that
 it has never seen. What is asked of it: does the nearest mapped Noto picture show the same emoji; what does a probe that
 learned from mapped Noto pictures recognise in the other style, and what still in Noto; how alike (linear CKA) are
-Noto's features before and after. A search's setting is the one by which most held-out emoji find their partner: this needs
-pairs, but no label. The probe's setting is the one with which it recognises most held-out pictures of the target, whose
-class is that of their partner. Controls: centring and standardising each style, both whitened by Noto's axes, a random
-rotation, random channels, pairs in a wrong order, pairs of the same class, the target's own pictures.
+Noto's features before and after. A search's setting is the one by which most held-out emoji find their partner: this
+needs pairs, but no label. The probe's setting is the one with which it recognises most held-out pictures of the target,
+whose class is that of their partner. Controls: centring and standardising each style, both whitened by Noto's axes, a
+random rotation, random channels, pairs in a wrong order, pairs of the same class, the target's own pictures.
 
 Result: to come, over 5 seeds.
 """
@@ -39,9 +39,9 @@ QUESTION = (
     "Which linear maps between the features of two drawing styles keep what the source knew, and what do they gain?"
 )
 RULE = (
-    "on average over seeds and styles: for a search the setting by which most held-out emoji have their own Noto picture "
-    "nearest, ties by the mean of 1 - 1 / rank; for a probe that by which it recognises most held-out pictures of the "
-    "target, ties by its loss"
+    "on average over seeds and styles: for a search the setting by which most held-out emoji have their own Noto "
+    "picture nearest, ties by the mean of 1 - 1 / rank; for a probe that by which it recognises most held-out pictures "
+    "of the target, ties by its loss"
 )
 PENALTY = 0.01  # of every probe, on features divided by one number
 NEIGHBOURS = 5
@@ -59,7 +59,8 @@ METHODS: dict[str, tuple[float, ...]] = {
     # fitted on pairs of Noto and styles other than the target
     "stable channels, other styles": CHANNELS,
     # controls
-    "whitened, by Noto's axes": RIDGES, "random rotation": NONE, "random channels": CHANNELS, "ridge, shuffled pairs": RIDGES,
+    "whitened, by Noto's axes": RIDGES, "random rotation": NONE, "random channels": CHANNELS,
+    "ridge, shuffled pairs": RIDGES,
     "Procrustes, shuffled pairs": NONE, "ridge, pairs of a class": RIDGES, "Procrustes, pairs of a class": NONE,
     "target's own pictures": NONE,
 }  # fmt: skip
