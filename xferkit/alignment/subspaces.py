@@ -61,7 +61,8 @@ def fit_geodesic_flow(z_s: Tensor, z_t: Tensor, dim: int) -> tuple[Tensor, Tenso
     Args:
         dim: how many principal axes of each side span its subspace.
     Raises:
-        As `subspace_alignment`.
+        ValueError: as in `subspace_alignment`.
+        TypeError: as in `subspace_alignment`.
     """
     x_s, x_t, p_s, p_t = _two_subspaces(z_s, z_t, dim)
     a, c, angle = _principal_angles(p_s, p_t)
