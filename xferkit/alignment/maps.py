@@ -130,14 +130,19 @@ def fit_rotation(z_s: Tensor, z_t: Tensor) -> Tensor:
 
     Args:
         z_s: (N, D), N ≥ 2.
-        z_t: (N, D); row i of both shows the same thing.
+        z_t: (N, D); row i of both shows the same thing. With fewer than D + 1 pairs the turn of the directions that no
+            pair shows is arbitrary.
     Raises:
-        ValueError: the two have different numbers of rows or columns, or as in `fit_linear_map`.
+        ValueError: the two have different numbers of rows or columns, one side's rows are all the same, or as in
+            `fit_linear_map`.
         TypeError: no real floating-point features.
     """
     two_clouds(z_s, z_t)
     _paired(z_s, z_t)
     x, y = z_s.double(), z_t.double()
+    for name, z in (("source", x), ("target", y)):
+        if bool((z == z[0]).all()):
+            raise ValueError(f"the {name} features are the same in all {len(z)} rows: no rotation fits better.")
     u, _, vh = torch.linalg.svd((x - x.mean(0)).T @ (y - y.mean(0)))
     found = centring(x.mean(0), u @ vh)
     found[-1] += y.mean(0)

@@ -151,6 +151,10 @@ def test_the_rotation_keeps_distances_and_needs_pairs() -> None:
     torch.testing.assert_close(mapped.mean(0), TARGET.mean(0), atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="400 source rows and 300 target rows"):
         fit_rotation(SOURCE, TARGET)
+    same = torch.ones(20, SOURCE.shape[1])
+    for pair, name in ((same, SOURCE[:20]), "source"), ((SOURCE[:20], same), "target"):
+        with pytest.raises(ValueError, match=f"the {name} features are the same in all 20 rows"):
+            fit_rotation(*pair)
 
 
 # ------------------------------------------------------------------------------------------------- degenerate features
