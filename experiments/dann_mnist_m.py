@@ -219,8 +219,12 @@ def told_apart(model: xk.Classifier, train: xk.Split, data: dict[str, xk.Domain]
     train_s = xk.predict(model, train.x).features
     train_t = xk.predict(model, target.train.x[: len(train_s)]).features
     n = min(len(z_s), len(z_t))
-    fresh = distance.fresh_domain_accuracy(train_s, train_t, z_s[:n], z_t[:n], steps=JUDGE_STEPS, seed=seed)
-    return {"a_distance": round(distance.a_distance(z_s[:n], z_t[:n], seed=seed), 5), "fresh": round(fresh, 5)}
+    z_s, z_t = z_s[:n], z_t[:n]
+    fresh = distance.fresh_domain_accuracy(train_s, train_t, z_s, z_t, steps=JUDGE_STEPS, seed=seed)
+    twins = {}
+    if torch.equal(source.val.y[:n], target.val.y[:n]):  # the same digits in both: a pair belongs into one fold
+        twins = {"groups_a": torch.arange(n), "groups_b": torch.arange(n)}
+    return {"a_distance": round(distance.a_distance(z_s, z_t, seed=seed, **twins), 5), "fresh": round(fresh, 5)}
 
 
 DEPENDS = (
