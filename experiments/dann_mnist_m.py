@@ -300,10 +300,12 @@ def main(arguments: list[str] | None = None) -> None:
     if not given.released:  # with the released pictures the source's test part is learned from
         plain = {label: nets for label, nets in models.items() if label in named and not label.startswith("target")}
         test["source"] = xk.final_test(plain, data["source"], question="what DANN costs on the source")
+    shown = data["target"].test.x[:1000]  # all of the small pictures: for intervals over pictures too
     for label, jobs in named.items():
-        for job, model in zip(jobs, models[label], strict=True):
-            said = xk.predict(model, data["target"].test.x[:1000]).logits.argmax(1)
-            lab.note(job, name=label, said=as_digits(said))
+        nets = {r: models[label if r == "averaged" else f"{label}, {r}"] for r in READINGS}
+        for i, job in enumerate(jobs):
+            said = {r: as_digits(xk.predict(nets[r][i], shown).logits.argmax(1)) for r in READINGS}
+            lab.note(job, name=label, said=said)
     described = settings(plan, data, "released" if given.released else "small profile")
     lab.publish(question=QUESTION, settings=described, selection=selection, test=test)
 
