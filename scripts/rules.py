@@ -16,7 +16,7 @@ SWITCHES = re.compile(
 )
 SWITCH_TAGS = {"nbval-skip", "nbval-ignore-output", "nbval-raises-exception", "raises-exception"}
 WORTH = 0.25  # a tolerance is at most this share of the largest number that it is for
-ORDER = 0.5  # and of each number in powers of ten, which says an order of magnitude
+ORDER = 0.25  # and of each number in powers of ten, which says an order of magnitude
 TYPED = re.compile(r"\bholds\s*=")
 CLAIM = re.compile(r"\bclaim\(")
 SHOWN = {"xferkit_claim": ("id", "statement", "observed", "margin"), "xferkit_test": ("domain", "question")}
