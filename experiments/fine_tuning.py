@@ -11,7 +11,7 @@ first weights, and judges itself on the source pictures that it has not learned 
 over seeds, so that an interval can redraw the seeds and, with them, the choice. A run keeps what the network said, not
 whether it was right: test labels are read after the last run.
 One part came later: LP-FT from the softer probe is a control that was added when the others' test accuracies had
-been read.
+been read; fine_tuning_repeated.py asks again with other seeds.
 
 Result: balanced accuracy on test emoji, mean ± deviation over 5 seeds: head only, whole network and LP-FT reach 59.2
 ± 0.7, 63.6 ± 2.4 and 59.2 ± 1.9 % on noto, 45.9 ± 1.3, 49.9 ± 2.5 and 45.8 ± 2.4 % on the mean of three near styles,
@@ -328,6 +328,17 @@ def balanced(said: str, y: Tensor) -> float:
     return round(float(torch.stack([right[y == c].mean() for c in y.unique()]).mean()), 5)
 
 
+def read_test(lab: Lab, jobs: Sequence[Job], domains: dict[str, xk.Domain], plan: Plan) -> dict[str, Any]:
+    """Style ↦ what is compared ↦ balanced test accuracies; each run gets its own noted."""
+    test: dict[str, dict[str, list[float]]] = {style: {} for style in plan.styles}
+    for job, record in zip(jobs, lab.run(jobs), strict=True):
+        right = {style: balanced(said, domains[style].test.y) for style, said in record["predictions"].items()}
+        lab.note(job, balanced_accuracy=right)
+        for style in plan.styles:
+            test[style].setdefault(group(job, plan), []).append(right[style])
+    return test
+
+
 def settings(plan: Plan) -> dict[str, Any]:
     return asdict(plan) | {
         "network": "efficientnet_lite0, ImageNet weights (scratch: the same network, fresh weights)",
@@ -359,12 +370,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     # Everything is settled: now, and only now, the test labels.
     jobs = [job for job in grid if job.setting == chosen[job.method]] + beside
-    test: dict[str, dict[str, list[float]]] = {style: {} for style in plan.styles}
-    for job, record in zip(jobs, lab.run(jobs), strict=True):
-        right = {style: balanced(said, domains[style].test.y) for style, said in record["predictions"].items()}
-        lab.note(job, balanced_accuracy=right)
-        for style in plan.styles:
-            test[style].setdefault(group(job, plan), []).append(right[style])
+    test = read_test(lab, jobs, domains, plan)
     selection = {"rule": RULE, "chosen": chosen | {"LP-FT, softer probe": rate}}
     lab.publish(question=QUESTION, settings=settings(plan), selection=selection, test=test)
 

@@ -75,28 +75,52 @@ def fine_tuning(found: Results) -> tuple[str, str]:
     return sentence, markdown_table(rows, ["method", source, "mean of near styles", "ink", "n"], caption=caption)
 
 
-def plain_vs_residual(found: Results) -> tuple[str, str]:
-    def errors(depth: int, residual: bool, lr: float) -> np.ndarray:
-        return found.array("train_error", depth=depth, residual=residual, lr=lr)
+def fine_tuning_repeated(found: Results) -> tuple[str, str]:
+    return fine_tuning(found)
 
-    settings = sorted({(run["depth"], run["lr"]) for run in found.runs()}, key=lambda s: (s[0], -s[1]))
-    rows = [
-        (
-            depth,
-            f"{lr:g}",
-            share(errors(depth, False, lr)),
-            share(errors(depth, True, lr)),
-            len(errors(depth, True, lr)),
-        )
-        for depth, lr in settings
-    ]
-    lr, smaller = found.settings["lr"], found.settings["smaller_lr"]
-    at = [mean_sd(errors(*which), percent=True) for which in ((20, False, lr), (56, False, lr), (56, True, smaller))]
+
+def frozen_features(found: Results) -> tuple[str, str]:
+    assert found.test is not None
+    source, *others = found.settings["styles"]
+    n = len(found.settings["seeds"])
+
+    def reached(name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        there = {style: np.array(by_name[name]) for style, by_name in found.test.items() if name in by_name}  # type: ignore[union-attr]
+        away = [there[style] for style in others if style in there]
+        return there[source], np.mean(away, axis=0) if away else None
+
+    names = ("pixels", "random weights", "ImageNet, pool", "ImageNet")
+    rows = [(name, *(None if v is None else share(v) for v in reached(name)), n) for name in names]
+    at = [mean_sd(reached(name)[0], percent=True) for name in names]
+    layer = (found.selection or {})["layer"]
     sentence = (
-        f"training error, mean ± deviation over {len(errors(20, False, lr))} seeds: the plain net ends at {at[0]} % "
-        f"with 20 layers and {at[1]} % with 56; with shortcuts and the smaller rate, 56 layers end at {at[2]} %."
+        f"balanced accuracy on {source} test emoji, mean ± deviation over {n} seeds: a probe on pixels {at[0]} %, on "
+        f"random weights {at[1]} %, on ImageNet's last features {at[2]} %, on the chosen {layer} {at[3]} %."
     )
-    header = ["layers", "learning rate", "plain", "residual", "n"]
+    caption = f"Learned from {source}: balanced accuracy on the test emoji in per cent."
+    return sentence, markdown_table(rows, ["features", source, "mean of five other styles", "n"], caption=caption)
+
+
+def plain_vs_residual(found: Results) -> tuple[str, str]:
+    assert found.selection is not None
+    chosen, at = found.selection["rate"], {}
+    for name in chosen:
+        kind, depth, *adam = name.split(", ")
+        where = {"depth": int(depth.split()[0]), "residual": kind == "residual", "optimizer": (adam or ["SGD"])[0]}
+        for lr in sorted({run["lr"] for run in found.runs(**where)}):
+            at[name, lr] = found.array("train_error", lr=lr, **where)
+    rows = [
+        (name, f"{lr:g}", "yes" if lr == chosen[name] else "", share(values), len(values))
+        for (name, lr), values in at.items()
+    ]
+    shallow, deep = found.settings["depths"]
+    nets = [f"{kind}, {depth} layers" for kind in ("plain", "residual") for depth in (shallow, deep)]
+    said = [mean_sd(at[name, chosen[name]], percent=True) for name in nets]
+    sentence = (
+        f"training error, mean ± deviation over {len(found.settings['seeds'])} seeds: the plain net ends at {said[0]} "
+        f"% with {shallow} layers and at {said[1]} % with {deep}, with shortcuts at {said[2]} and {said[3]} %."
+    )
+    header = ["net", "learning rate", "chosen", "training error", "n"]
     return sentence, markdown_table(rows, header, caption="Error on the training set in per cent.")
 
 
@@ -240,8 +264,8 @@ def emoji_styles_table(found: Results) -> tuple[str, str]:
 HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
-        fine_tuning, plain_vs_residual, pretrain_mini_resnet, letters_to_digits, dann_mnist_m,
-        dann_mnist_m_released, benchmark_step, benchmark_extraction, emoji_styles_table,
+        fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
+        dann_mnist_m, dann_mnist_m_released, benchmark_step, benchmark_extraction, emoji_styles_table,
     )
 }  # fmt: skip
 

@@ -152,6 +152,9 @@ def portability_faults(text: str) -> list[str]:
     macros = r"\\(?:[A-Z]|newcommand|def|require|label|eqref)(?![a-zA-Z])"
     faults += [f"macro {found}" for found in re.findall(macros, maths)]
     faults += [f"comment {found}" for found in re.findall(r"^% .*", bare, re.MULTILINE)]
+    # Such a line is HTML to CommonMark, and its Markdown is not read.
+    first = re.findall(r"^\s*<!--.*?-->[ \t]*\S+", bare, re.MULTILINE)
+    faults += [f"line that begins with a mark {found}" for found in first]
     faults += [f"substitution {found}" for found in re.findall(r"\{\{[^}]*\}\}", MATHS.sub("", bare))]
     for token in MarkdownIt("commonmark").enable("table").parse(MATHS.sub("", text)):
         for part in [token, *(token.children or [])]:

@@ -91,7 +91,7 @@ def unmarked(source: str) -> list[str]:
 
     Exempt are code, formulas, versions, the targets of links, and sentences that cite, or carry `<!-- paper -->`.
     """
-    text = CODE.sub(" ", source)
+    text = MARK.sub("<!-- = -->", CODE.sub(" ", source))
     text = VERSION.sub(" ", FORMULA.sub(" ", text))
     found = []
     for sentence in SENTENCE_END.split(text):

@@ -16,6 +16,7 @@ are, one name for each axis, with its preposition where "in" does not fit: over=
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -208,8 +209,8 @@ def _listed(value: Any) -> np.ndarray:
 
 def _with_unit(value: float, unit: str) -> str:
     refuse_numbers(unit.replace("%", ""), "unit")
-    if value == 1 and unit.endswith("s"):
-        unit = unit[:-1]
+    if value == 1:  # of "labels a class" the first plural: it is what is counted
+        unit = re.sub(r"\b(?:(\w+ss)es|(\w*[^\Ws])s)\b", lambda found: found[1] or found[2], unit, count=1)
     return f"{exactly(value)} {unit}".strip()
 
 

@@ -198,7 +198,8 @@ def setup(seed: int = 0) -> Session:
         "torchvision": version("torchvision"),
         "python": platform.python_version(),
     }
-    where = torch.cuda.get_device_name() if chosen.type == "cuda" else f"{torch.get_num_threads()} threads"
+    n = torch.get_num_threads()
+    where = torch.cuda.get_device_name() if chosen.type == "cuda" else f"{n} thread{'s' * (n != 1)}"
     untried = ", untried with this course" if chosen.type == "mps" else ""
     if chosen.type == "mps":
         warnings.warn("The mps device has not been tried with this course; please tell us how it went.", stacklevel=2)

@@ -244,6 +244,7 @@ b = 2
         ("It reaches 47 per cent.", ["47 per cent"]),
         ("It reaches **47.1**.", ["47.1"]),
         ("It reaches 47.1<!-- =x --> points, 47 %<!-- =y --> and 5<!-- =z --> %.", []),
+        ("It reaches 4<!-- =x[0.25] / 1.5 ± 0.1 --> and 47.1.", ["47.1"]),
         ("| a | 47.1 |\n| b | 3.5<!-- =x --> |", ["47.1"]),
         ("See [chapter 13.1](x.md) and `lr=0.1`, $0.5$ and $$\n0.25\n$$", ["13.1"]),
         ("See [here](https://a.b/1.5) <https://a.b/2.5>.", []),

@@ -83,6 +83,7 @@ FAULTS = {
     "colons": ":::\nwords\n:::",
     "label": "(place)=\n## Heading",
     "comment": "% a note to myself",
+    "line that begins with a mark": "about 4 <!-- =x -->\n<!-- words -->% of *them*",
     "substitution": "the {{ number }} of labels",
     "private macro": r"in $\R^{D}$",
     "own macro": r"$$\newcommand{\x}{y} \x$$",

@@ -100,6 +100,23 @@ def by_group(runs: list[dict[str, Any]], label: Any, field: str = "accuracy") ->
     return test
 
 
+def as_said(
+    found: results.Results, home: Any, plan: Any, chosen: dict[str, float], rate: float
+) -> list[dict[str, Any]]:
+    """The runs that are reported: accuracies are those of what was said about the emoji of today."""
+    labels = {s: xk.load_domain(f"emoji_{s}", image_size=8).test.y for s in found.settings["styles"]}
+    reported = [run for run in found.runs() if "balanced_accuracy" in run]
+    for run in reported:
+        said = {s: home.balanced(text, labels[s]) for s, text in run["predictions"].items()}
+        assert run["balanced_accuracy"] == said
+        wanted = rate if run["penalty"] == home.SOFTER else chosen[run["method"].removesuffix(", longer")]
+        assert run["setting"] == wanted
+    fields = {field.name for field in dataclasses.fields(home.Job)}
+    name = lambda run: home.group(home.Job(**{k: v for k, v in run.items() if k in fields}), plan)  # noqa: E731
+    assert found.test == by_group(reported, name, "balanced_accuracy")
+    return reported
+
+
 def test_fine_tuning_aggregates() -> None:
     found, home, plan = results.load("fine_tuning"), script("fine_tuning"), script("fine_tuning").Plan()
     assert found.selection is not None and found.test is not None
@@ -110,19 +127,46 @@ def test_fine_tuning_aggregates() -> None:
     # What is planned is there, neither more nor less, with the settings chosen.
     jobs = plan.grid(home.TUNED, chosen["head only"])
     assert same_jobs(found, [*jobs, *plan.beside(chosen), *plan.softer()])
-    # Accuracies are those of what was said about the emoji of today, for the runs that are reported and no others.
-    labels = {s: xk.load_domain(f"emoji_{s}", image_size=8).test.y for s in found.settings["styles"]}
-    reported = [run for run in found.runs() if "balanced_accuracy" in run]
-    for run in reported:
-        said = {s: home.balanced(text, labels[s]) for s, text in run["predictions"].items()}
-        assert run["balanced_accuracy"] == said
-        wanted = rate if run["penalty"] == home.SOFTER else chosen[run["method"].removesuffix(", longer")]
-        assert run["setting"] == wanted
+    reported = as_said(found, home, plan, chosen, rate)
     assert len(reported) == (len(home.TUNED) + 1) * len(plan.seeds) + len(plan.beside(chosen))
-    fields = {field.name for field in dataclasses.fields(home.Job)}
-    name = lambda run: home.group(home.Job(**{k: v for k, v in run.items() if k in fields}), plan)  # noqa: E731
-    assert found.test == by_group(reported, name, "balanced_accuracy")
     assert set(home.Pixels.CHANGES) == set(build_results.OTHER_PIXELS)
+
+
+def test_fine_tuning_repeated_aggregates() -> None:
+    found, home = results.load("fine_tuning_repeated"), script("fine_tuning")
+    plan = script("fine_tuning_repeated").Plan()
+    assert found.selection is not None
+    chosen = home.choose([run for run in found.runs() if run["penalty"] != home.SOFTER])
+    rate = home.choose(found.runs(penalty=home.SOFTER))["LP-FT"]
+    assert found.selection["chosen"] == chosen | {"LP-FT, softer probe": rate}
+    assert same_jobs(found, [*plan.probes(), *plan.tuned(chosen["head only"]), *plan.softer()])
+    assert not {*plan.seeds} & {*home.Plan().seeds}, "no seed has been looked at before"
+    assert len(as_said(found, home, plan, chosen, rate)) == (len(chosen) + 1) * len(plan.seeds)
+
+
+def test_frozen_features_aggregates() -> None:
+    found, home = results.load("frozen_features"), script("frozen_features")
+    plan, usual = home.Plan(), found.runs(shape="mean")
+    at_pool = home.choose([run for run in usual if run["method"] == "ImageNet" and run["layer"] == "pool"])
+    best = home.choose(usual)
+    assert found.selection is not None
+    assert (found.selection["chosen"], found.selection["at_pool"]) == (best, at_pool["ImageNet"])
+    chosen = [run for run in usual if (run["method"], run["setting"]) == ("ImageNet", best["ImageNet"])]
+    assert {(run["layer"], run["penalty"]) for run in chosen} == {
+        (found.selection["layer"], found.selection["penalty"])
+    }
+    y = xk.load_domain("emoji_noto", image_size=8).test.y  # the same emoji in every style
+    settings = best | {"ImageNet, pool": at_pool["ImageNet"]}
+    test: dict[str, dict[str, list[float]]] = {}
+    for name, setting in settings.items():
+        method = name.removesuffix(", pool")
+        for run in sorted(usual, key=lambda run: run["seed"]):
+            if (run["method"], run["setting"]) == (method, setting):
+                for style, said in run["predictions"].items():
+                    test.setdefault(style, {}).setdefault(name, []).append(home.balanced(said, y))
+    assert found.test == test
+    fitted = [run for run in found.runs() if "shape" in run]
+    assert len(fitted) == len(plan.probes()) and {run["seed"] for run in fitted} == set(plan.seeds)
 
 
 @pytest.mark.parametrize("name", ["dann_mnist_m", "dann_mnist_m_released"])
@@ -168,9 +212,10 @@ def test_letters_to_digits_aggregates() -> None:
 
 
 def test_plain_vs_residual_is_whole() -> None:
-    found = results.load("plain_vs_residual")
-    plan = script("plain_vs_residual").Plan()
+    found, home = results.load("plain_vs_residual"), script("plain_vs_residual")
+    plan = home.Plan()
     assert same_jobs(found, plan.jobs())
+    assert found.selection == {"rule": home.RULE, "rate": home.choose(found.runs())}
     points = -(-plan.steps // found.settings["every"])
     assert {len(run["loss"]) for run in found.runs()} == {points}
     assert len({run["parameters"] for run in found.runs(depth=20)}) == 1  # shortcuts have no parameters
@@ -194,7 +239,13 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 # ------------------------------------------------------------------------------- settings and pictures are today's
 
 
-@pytest.mark.parametrize("name", ["fine_tuning", "letters_to_digits", "plain_vs_residual", "pretrain_mini_resnet"])
+PLANNED = [
+    "fine_tuning", "fine_tuning_repeated", "frozen_features", "letters_to_digits", "plain_vs_residual",
+    "pretrain_mini_resnet",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLANNED)
 def test_settings_are_those_of_the_script(name: str) -> None:
     home = script(name)
     assert results.load(name).settings == json.loads(json.dumps(home.settings(home.Plan())))
@@ -212,10 +263,14 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
     fingerprint = importlib.import_module("provenance").fingerprint
     plan = script("fine_tuning").Plan()
     emoji = {s: xk.load_domain(f"emoji_{s}", image_size=plan.image_size) for s in plan.styles}
+    frozen = script("frozen_features").Plan()
+    drawings = {s: xk.load_domain(f"emoji_{s}", image_size=frozen.image_size) for s in frozen.styles}
     mnist, letters = xk.load_domain("mnist"), xk.models.mini_resnet(pretrained=True).features
     size = script("plain_vs_residual").Plan().image_size
     data = {
         "fine_tuning": emoji | {"network": xk.backbone()},
+        "fine_tuning_repeated": emoji | {"network": xk.backbone()},
+        "frozen_features": drawings | {"network": xk.backbone()},
         "letters_to_digits": {"mnist": mnist, "syn_digits": xk.load_domain("syn_digits"), "letters": letters},
         "plain_vs_residual": {"mnist": xk.load_domain("mnist", image_size=size)},
         "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},

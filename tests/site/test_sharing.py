@@ -84,6 +84,6 @@ def test_a_wrong_address_gets_a_page_that_stands_alone(open_page: Open, address:
 
 def test_the_changelog_is_in_the_book(open_page: Open, address: str) -> None:
     page = open_page(f"{address}/book/changelog.html")
-    assert page.locator("article h1").first.inner_text().startswith("Changelog")
+    assert page.locator("article.bd-article h1").inner_text().startswith("Changelog")
     first = re.findall(r"^- (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[0]
     assert first in " ".join(page.locator("article").inner_text().split())
