@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 BOOK   := _build/html
 BUILT  := _build/.book
 # Folders are named too: their time changes when a file goes.
-SOURCES := _config.yml _toc.yml scripts/check_book.py $(shell find book chapters xferkit \
+SOURCES := _config.yml _toc.yml scripts/check_book.py $(wildcard results/*.json) $(shell find book chapters xferkit \
     \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -o -print)
 
 # What the tests and the book run with. Change one on the command line: make test WORKERS=1
@@ -19,7 +19,7 @@ NBVAL      := --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 BOOK_FLAGS ?= -W -n --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test site links weigh lab run lint lock clean
+.PHONY: help setup book pdf test site links weigh lab run lint lock clean
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -31,11 +31,17 @@ setup: $(READY)  ## only set up the environment in .venv
 book: $(BUILT)  ## build the book from the stored outputs
 	@echo "The book is built. Open it with a browser: file://$(CURDIR)/$(BOOK)/index.html"
 
-# After a failure the next build starts afresh: Sphinx repeats no warning about a page that it has already read.
+# After a failure the next build starts afresh: Sphinx repeats no warning about a page that it has already read. So it does
+# when one of the book's extensions has changed, which Sphinx does not notice.
 $(BUILT): $(READY) $(SOURCES)
+	@[ ! -e $@ ] || [ -z "$$(find book/_ext book/_templates book/live book/live.toml -type f ! -name '*.pyc' -newer $@)" ] \
+	    || rm -rf _build/.doctrees
 	$(BIN)/jupyter-book build . $(BOOK_FLAGS) || { rm -rf _build/.doctrees; exit 1; }
 	$(BIN)/python scripts/check_book.py $(BOOK)
 	@touch $@
+
+pdf: $(BUILT)  ## print the whole book into _build/book.pdf (needs Chromium)
+	$(BIN)/python scripts/build_pdf.py $(BOOK) _build/book.pdf
 
 test: $(READY)  ## run the unit tests and every chapter
 	$(BIN)/python -m pytest tests grader/tests chapters $(NBVAL) -n $(WORKERS) --dist loadfile

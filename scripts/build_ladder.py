@@ -1,6 +1,6 @@
-"""Draw the landing page's emoji ladder and the picture that shared links show, from the pictures of EmojiStyles.
+"""Draw the landing page's emoji ladder, which shared links show too, from the pictures of EmojiStyles.
 
-    python scripts/build_ladder.py            write book/_static/ladder/*.webp and book/_static/social.png
+    python scripts/build_ladder.py            write book/_static/ladder/*.webp
     python scripts/build_ladder.py --check    only say whether they are up to date (exit code 1 if not)
 
 Eight emoji of the training part, one strip a style. The percentages beside them come from `results/` when the book is
@@ -17,11 +17,14 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts.made_files import write_or_check  # noqa: E402
+
 DATA = ROOT / "xferkit/assets/emoji_styles"
 STATIC = ROOT / "book/_static"
 EMOJI = ("man cook", "clown face", "beaver", "owl", "cactus", "mango", "castle", "motorcycle")
 SIDE = 96
-SOCIAL = (1200, 630)
 
 
 def strips() -> dict[str, Image.Image]:
@@ -42,14 +45,6 @@ def strips() -> dict[str, Image.Image]:
     return found
 
 
-def social(found: dict[str, Image.Image]) -> Image.Image:
-    """The six strips in one picture of the size that shared links show."""
-    card = Image.new("RGB", SOCIAL, "white")
-    for i, strip in enumerate(found.values()):
-        card.paste(strip.resize((840, 105), Image.Resampling.LANCZOS), (180, 105 * i))
-    return card
-
-
 def files() -> dict[Path, bytes]:
     """What is to lie in the book."""
     found = strips()
@@ -58,23 +53,11 @@ def files() -> dict[Path, bytes]:
         packed = io.BytesIO()
         strip.save(packed, "WEBP", quality=88, method=6)
         made[STATIC / f"ladder/{style}.webp"] = packed.getvalue()
-    packed = io.BytesIO()
-    social(found).quantize(128).save(packed, "PNG", optimize=True)
-    made[STATIC / "social.png"] = packed.getvalue()
     return made
 
 
 def main() -> int:
-    made = files()
-    if "--check" in sys.argv[1:]:
-        stale = [path.name for path, data in made.items() if not path.exists() or path.read_bytes() != data]
-        print(f"not up to date: {', '.join(stale)}" if stale else "the ladder is up to date")
-        return bool(stale)
-    for path, data in made.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        print(f"{path.relative_to(ROOT)}: {len(data) / 1000:.0f} KB")
-    return 0
+    return write_or_check(files(), "the ladder is")
 
 
 if __name__ == "__main__":

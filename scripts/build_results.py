@@ -13,6 +13,7 @@ import ast
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -180,6 +181,21 @@ def dann_between_bounds(found: Results, best: str, where: str) -> tuple[str, str
     return sentence, markdown_table(rows, header, caption=caption)
 
 
+def moons_tour(found: Results) -> tuple[str, str]:
+    def errors(lam: float, domain: str) -> np.ndarray:
+        return found.array(f"tour.averaged.{domain}_error", lam=lam) / 100
+
+    lams, seeds = found.settings["lams"], len(found.settings["seeds"])
+    rows = [(f"{lam:g}", *(share(errors(lam, domain)) for domain in ("source", "target")), seeds) for lam in lams]
+    by_lam = [f"{mean_sd(errors(lam, 'target'), percent=True)} % with λ up to {lam:g}" for lam in lams]
+    sentence = (
+        f"target error with the averaged weights, mean ± deviation over {seeds} seeds: {', '.join(by_lam[:-1])} and "
+        f"{by_lam[-1]}."
+    )
+    caption = "Error on the turned moons in per cent, weights averaged over the second half."
+    return sentence, markdown_table(rows, ["λ up to", "source error", "target error", "n"], caption=caption)
+
+
 def pretrain_mini_resnet(found: Results) -> tuple[str, str]:
     (run,) = found.runs()
     sentence = f"one seed: {100 * run['val_accuracy']:.1f} % of letters in typefaces held out are recognised."
@@ -231,6 +247,19 @@ def benchmark_extraction(found: Results) -> tuple[str, str]:
     return "", markdown_table(rows, ["", "by the clock", "by the processor", "n"], caption=caption)
 
 
+def benchmark_networks(found: Results) -> tuple[str, str]:
+    rows = []
+    for network in found.settings["networks"]:
+        runs = found.runs(network=network)
+        ratios = [
+            median_ratio(runs, lambda r, k=kind: r["ours"][k], lambda r, k=kind: r["plain"][k])
+            for kind in ("clock", "processor")
+        ]
+        rows.append((f"mini_{network}", *(f"{ratio:.2f}" for ratio in ratios), len(runs)))
+    caption = "How many times as fast as a plain re-implementation: medians over n rounds."
+    return "", markdown_table(rows, ["", "by the clock", "by the processor", "n"], caption=caption)
+
+
 def emoji_styles_table(found: Results) -> tuple[str, str]:
     styles = found.settings["styles"]
     colour = [style for style in styles if style != "ink"]
@@ -261,11 +290,87 @@ def emoji_styles_table(found: Results) -> tuple[str, str]:
     return sentence, markdown_table(rows, ["layer", "from", *(f"to {s}" for s in styles), "n"], caption=caption)
 
 
+def running_statistics(found: Results) -> tuple[str, str]:
+    assert found.test is not None
+    source, *others = found.settings["styles"]
+    near = [style for style in others if style != "ink"]
+
+    def reached(name: str) -> list[str | None]:
+        at = {style: np.array(found.test[style][name]) for style in found.test if name in found.test[style]}  # type: ignore[index, union-attr]
+        mean = np.mean([at[style] for style in near], axis=0) if near[0] in at else None
+        return [None if v is None else share(v) for v in (at.get(source), mean, at.get("ink"))]
+
+    names = sorted({name for by_name in found.test.values() for name in by_name}, key=lambda name: name.split(", "))
+    counts = [len(next(by[name] for by in found.test.values() if name in by)) for name in names]
+    rows = [(name, *reached(name), n) for name, n in zip(names, counts, strict=True)]
+    said = [mean_sd(found.test[source][f"drift, ink, {n}"], percent=True) for n in (0, 10)]
+    ink = [mean_sd(found.test["ink"][f"probe, {source}, {way}"], percent=True) for way in ("kept", "target")]
+    sentence = (
+        f"balanced accuracy on test emoji, mean ± deviation over {len(found.settings['seeds'])} seeds: a frozen "
+        f"network's probe on {source} falls from {said[0]} to {said[1]} % while 10 batches of ink pass; a probe with "
+        f"{source}'s statistics reaches {ink[0]} % in ink, with ink's {ink[1]} %."
+    )
+    caption = f"Learned from {source}: balanced accuracy on the test emoji in per cent."
+    return sentence, markdown_table(
+        rows, ["method, statistics", source, "mean of near styles", "ink", "n"], caption=caption
+    )
+
+
+def measuring_transfer(found: Results) -> tuple[str, str]:
+    assert found.test is not None
+    at = {way: np.array(values) for way, values in found.test["ink"].items()}
+    seeds = len(at["source only"])
+    said = [mean_sd(values, percent=True) for values in at.values()]
+    cuts = found.runs(part="cut")
+    size = np.array([run["pictures"]["report"] for run in cuts])
+    copied = {
+        share: [(run["copies"][f"of reported, {share}"] - run["copies"][f"of learned, {share}"]) for run in cuts] / size
+        for share in found.settings["copied"]
+    }
+    sentence = (
+        f"balanced accuracy on test emoji in ink, labels from Noto, mean ± deviation over {seeds} seeds: source only "
+        f"{said[0]} %, with ink's own statistics {said[1]} %, target only {said[2]} %."
+    )
+    rows = [(f"ink, {way}", share(values), seeds) for way, values in at.items()]
+    rows += [
+        (f"mirrored copies of {100 * s:g} % of the pictures reported on", share(v), len(cuts))
+        for s, v in copied.items()
+    ]
+    caption = "Balanced accuracy in ink, and what copies add to accuracy over cuts, in per cent or points."
+    return sentence, markdown_table(rows, ["", "", "n"], caption=caption)
+
+
+def simulated_studies(found: Results) -> tuple[str, str]:
+    runs = found.runs(part="coverage")
+    rows = [
+        (
+            run["world"],
+            run["seeds"],
+            *(f"{100 * run['holds'][kind]:.1f}" for kind in ("seeds", "pictures", "both")),
+            run["studies"],
+        )
+        for run in runs
+    ]
+    at = {(run["world"], run["seeds"]): run["holds"] for run in runs}
+    low, high = min(found.settings["seeds"]), 10
+    sentence = (
+        f"of {runs[0]['studies']} simulated studies with usual seeds, an interval over seeds alone holds the truth in "
+        f"{100 * at['usual', high]['seeds']:.0f} % with {high} seeds, one over seeds and pictures in "
+        f"{100 * at['usual', high]['both']:.0f} %; with {low} wild seeds the latter holds it in "
+        f"{100 * at['wild', low]['both']:.0f} %."
+    )
+    caption = "Intervals at 95 % that hold the true difference, in per cent of n studies."
+    return sentence, markdown_table(
+        rows, ["seeds differ", "seeds", "over seeds", "over pictures", "over both", "n"], caption=caption
+    )
+
+
 HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
         fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
-        dann_mnist_m, dann_mnist_m_released, benchmark_step, benchmark_extraction, emoji_styles_table,
+        dann_mnist_m, dann_mnist_m_released, moons_tour, benchmark_step, benchmark_extraction, benchmark_networks, emoji_styles_table,
+        measuring_transfer, simulated_studies, running_statistics,
     )
 }  # fmt: skip
 
@@ -309,22 +414,39 @@ def readers(name: str) -> list[str]:
     return found
 
 
+def drawn_in(name: str) -> list[str]:
+    """The chapters with a figure to try that is drawn from a file."""
+    plan = tomllib.loads((ROOT / "book/live.toml").read_text(encoding="utf-8"))
+    return [f"{Path(said['page']).name}.ipynb" for said in plan.values() if said.get("results") == name]
+
+
+def place_in(name: str) -> tuple[str, str]:
+    """Where a file stands on the page: by the first chapter that shows it."""
+    return ([*readers(name), *drawn_in(name)] or ["~"])[0], name
+
+
+def linked(chapters: list[str]) -> str:
+    return ", ".join(f"[chapter {chapter[:2]}](../chapters/{chapter})" for chapter in chapters)
+
+
 def section(path: Path) -> str:
     """What the page says of one file."""
     found = results.load(path.stem)
     script = ROOT / found.script
-    chapters = [f"[chapter {chapter[:2]}](../chapters/{chapter})" for chapter in readers(path.stem)]
+    shown = [f"read in {linked(readers(path.stem))}"] if readers(path.stem) else []
+    shown += [f"to try under a figure of {linked(drawn_in(path.stem))}"] if drawn_in(path.stem) else []
     facts = [
-        f"Script `{found.script}`, file `results/{path.name}`, read in {', '.join(chapters) or 'no chapter'}.",
+        f"Script `{found.script}`, file `results/{path.name}`, {' and '.join(shown) or 'read in no chapter'}.",
         f"{computing(found, script)}. {machine(found.environment)}.",
     ]
     if note := found.environment.get("carried_over"):
         facts.append(f"Carried over: {note}.")
-    parts = [f"## {found.question}", "\\\n".join(facts)]
+    parts = [f"## {found.question}"]  # what was found comes first, how it was computed last
     if path.stem in HEADLINES:
         sentence, table = HEADLINES[path.stem](found)
         parts += [f"{sentence[0].upper()}{sentence[1:]}"] if sentence else []
         parts.append(table)
+    parts.append("\\\n".join(facts))
     return "\n\n".join(parts) + "\n"
 
 
@@ -334,7 +456,7 @@ def build() -> str:
     Raises:
         ValueError: a file does not follow the schema.
     """
-    files = sorted((ROOT / "results").glob("*.json"), key=lambda path: ((readers(path.stem) or ["~"])[0], path.name))
+    files = sorted((ROOT / "results").glob("*.json"), key=lambda path: place_in(path.stem))
     return "\n".join([HEAD, *map(section, files)])
 
 

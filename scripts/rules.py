@@ -35,10 +35,7 @@ def findings(nb: NotebookNode) -> list[str]:
 
 def _of_cell(cell: NotebookNode) -> Iterator[str]:
     tags = set(cell.metadata.get("tags", []))
-    records = {
-        kind: [o.metadata[kind] for o in cell.outputs if kind in o.get("metadata", {})]
-        for kind in SHOWN
-    }
+    records = {kind: [o.metadata[kind] for o in cell.outputs if kind in o.get("metadata", {})] for kind in SHOWN}
     if SWITCHES.search(cell.source) or tags & SWITCH_TAGS:
         yield "nbval is told to look away"
     if VARIES in tags and (any(records.values()) or CLAIM.search(cell.source)):

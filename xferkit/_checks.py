@@ -122,6 +122,14 @@ def check_number(x: object, *, what: str, positive: bool = False, least: float |
     return value
 
 
+def check_share(x: object, *, what: str) -> float:
+    """A real number in [0, 1), as a float."""
+    value = check_number(x, what=what, least=0.0)
+    if value >= 1:
+        raise ValueError(f"{what}={value} must be a share, at least 0 and below 1.")
+    return value
+
+
 def check_same_classes(a: object, b: object, *, what: str) -> None:
     """Where both carry class names (`classes`), the same ones in the same order; `what` says what the two are."""
     ours, theirs = getattr(a, "classes", None), getattr(b, "classes", None)

@@ -188,6 +188,15 @@ def draw_scores(rng: np.random.Generator) -> tuple:
     return val, test
 
 
+def mean_decides(val: np.ndarray, test: np.ndarray) -> bool:
+    """Whether for some budget the best mean and the best single seed point at different settings."""
+
+    def best(scores: np.ndarray) -> np.ndarray:
+        return scores == scores.max(axis=1, keepdims=True)
+
+    return bool((~(best(val.mean(axis=2)) & best(val.max(axis=2))).any(axis=1)).any())
+
+
 def draw_scores_of_one_setting(rng: np.random.Generator) -> tuple:
     val, test = draw_scores(rng)
     return val[:, :1], test[:, :1]
@@ -372,7 +381,7 @@ assignment = Assignment(
         ),
         Check(
             "report.chosen", part="reporting_test", points=4, call="drivers.chosen_and_mean", inputs=draw_scores,
-            compare=Close(), visible=True,
+            compare=Close(), visible=True, tells=mean_decides,
             hint="For each budget, the setting with the highest validation accuracy (mean over seeds; of equals the "
             "one that the text names); then the mean test accuracy of that setting. Test accuracies decide nothing.",
         ),

@@ -21,8 +21,8 @@ def add_katex(app: Sphinx, page: str, template: str, context: dict[str, Any], do
         return
     builder = cast(StandaloneHTMLBuilder, app.builder)  # for this page alone; `app.add_…` would be for all
     builder.add_css_file("katex/katex.min.css")
-    builder.add_js_file("katex/katex.min.js", loading_method="defer")
-    builder.add_js_file("formulas.js", loading_method="defer")
+    builder.add_js_file("katex/katex.min.js", defer="defer")
+    builder.add_js_file("formulas.js", defer="defer")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -27,6 +27,7 @@ NEEDED_FOR: dict[str, str | None] = {
     "formulas.js": r'class="[^"]*\bmath\b',
     "pieces.css": r'class="[^"]*\b(?:start-links|chapter-tools|citation|term)\b',
     "previews.js": r'class="[^"]*\b(?:citation|term)\b',
+    "live.": 'class="live"',
     "togglebutton": r'class="[^"]*\b(?:toggle|dropdown)\b',
     "toggleHint": r'class="[^"]*\b(?:toggle|dropdown)\b',
     "toggleOpenOnPrint": r'class="[^"]*\b(?:toggle|dropdown)\b',

@@ -1,9 +1,9 @@
 """Numbers as a reader compares them, and the words under figures.
 
-Tables come from Markdown, pandas and `xk.table`, each with its own habits. Here a column of numbers is aligned on its
-right, a minus is a minus (−0.60, never -0.60), and per cent stands apart from its number (9 %, never 9%). Code,
-formulas and what a quiz offers are left as they are. A paragraph that begins with **Figure 1.** or **Table 1.** becomes
-a caption that a link can lead to.
+Tables come from Markdown, pandas and `xk.table`, each with its own habits. Here a column of numbers is aligned by its
+decimals, those of intervals too, a minus is a minus (−0.60, never -0.60), and per cent stands apart from its number
+(9 %, never 9%). Code, formulas and what a quiz offers are left as they are. A paragraph that begins with **Figure 1.**
+or **Table 1.** becomes a caption that a link can lead to.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ KEPT = re.compile(
 NARROW = "\u202f"
 PLAIN = rf"[<>≈~±+−-]?\s*\d[\d,.]*(?:e[+−-]?\d+)?[\s{NARROW}]*(?:%|×)?"
 NUMBER = re.compile(rf"{PLAIN}(?:\s*(?:±|to|–|…)\s*{PLAIN})?(?:\s*[\[(]{PLAIN}\s*(?:,|to|–|…)\s*{PLAIN}[\])])?")
+PIECE = re.compile(r"[+−-]?\d[\d,]*(?:\.\d+)?")
+FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"  # as wide as a digit, and as a point, where digits have one width
 NOTHING = {"", "–", "—", "…", "nan", "not run"}
 CAPTION = re.compile(r"<p><strong>(Figure|Table) (\d+)\.</strong>")
 
@@ -54,18 +56,52 @@ def columns_of_numbers(table: str) -> set[int]:
     return found
 
 
+def widths(table: str, columns: set[int]) -> dict[int, list[tuple[int, int]]]:
+    """For each column whose cells hold equally many numbers: the most characters before and behind their points."""
+    found: dict[int, list[list[str]]] = {column: [] for column in columns}
+    for row in ROW.findall(table):
+        for column, (kind, _, inside) in enumerate(CELL.findall(row)):
+            text = TAG.sub("", inside).strip()
+            if column in found and kind == "td" and text not in NOTHING:
+                found[column].append(PIECE.findall(text))
+    most = {}
+    for column, cells in found.items():
+        if len({len(pieces) for pieces in cells}) == 1:
+            parts = [[piece.partition(".") for piece in pieces] for pieces in zip(*cells, strict=True)]
+            most[column] = [(max(len(a) for a, _, _ in p), max(len(b) for _, _, b in p)) for p in parts]
+    return most
+
+
+def padded(inside: str, most: list[tuple[int, int]]) -> str:
+    """A cell's numbers with spaces before and behind, so that points stand under points."""
+    wanted = iter(most)
+
+    def pad(match: re.Match[str]) -> str:
+        if match.group().startswith("<"):
+            return match.group()
+        (before, behind), (whole, point, rest) = next(wanted), match.group().partition(".")
+        end = (POINT_SPACE if behind and not point else "") + FIGURE_SPACE * (behind - len(rest))
+        return FIGURE_SPACE * (before - len(whole)) + whole + point + rest + end
+
+    return re.sub(rf"<[^>]*>|{PIECE.pattern}", pad, inside)
+
+
 def align(match: re.Match[str]) -> str:
     """A table with the class `number` on each cell of a column of numbers, its heading included."""
     table = match.group()
     columns = columns_of_numbers(table)
+    most = widths(table, columns)
 
     def mark_row(row: re.Match[str]) -> str:
         places = iter(range(10_000))
 
         def mark(cell: re.Match[str]) -> str:
             kind, said, inside = cell.groups()
-            if next(places) not in columns:
+            column = next(places)
+            if column not in columns:
                 return cell.group()
+            if kind == "td" and column in most and TAG.sub("", inside).strip() not in NOTHING:
+                inside = padded(inside, most[column])
             said = re.sub(r'\bclass="', 'class="number ', said) if 'class="' in said else f'{said} class="number"'
             return f"<{kind}{said}>{inside}</{kind}>"
 

@@ -1,5 +1,7 @@
 """What a search engine, a shared link and a wrong address get: descriptions, pictures, a sitemap, a page 404.
 
+Each page has a picture of its own (share_pictures.py).
+
 The book's address is `html_baseurl`; where that is not set it follows from a repository on GitHub (its Pages). Where
 neither is known, everything that needs an address is left out.
 """
@@ -11,13 +13,14 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
+import share_pictures
+from chapter_facts import chapters
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-PICTURE = "_static/social.png"
-PICTURE_SIZE = (1200, 630)
-PICTURE_WORDS = "The same eight emoji in six rows, each row drawn in another style."
+FOLDER = "_static/social"
+LADDER_WORDS = "the same eight emoji in six rows, each row drawn in another style"
 LONGEST = 200
 NOT_FOUND = """<!DOCTYPE html>
 <html lang="{lang}">
@@ -58,16 +61,24 @@ def description(doctree: nodes.Node) -> str:
     return ""
 
 
-def tags(address: str, page: str, kind: str, title: str, about: str, book: str) -> str:
-    """The tags in a page's head; `page` is its address within the book."""
+def picture_of(page: str) -> str:
+    """Where a page's picture lies in the book."""
+    return f"{FOLDER}/{page.replace('/', '-')}.png"
+
+
+def tags(address: str, page: str, kind: str, title: str, about: str, book: str, words: str = LADDER_WORDS) -> str:
+    """The tags in a page's head; `page` is its address within the book, `words` what its picture shows."""
     said = [("property", "og:type", kind), ("property", "og:title", title), ("property", "og:site_name", book)]
     if about:
         said += [("name", "description", about), ("property", "og:description", about)]
     if address:
         said += [
-            ("property", "og:url", address + page), ("property", "og:image", address + PICTURE),
-            ("property", "og:image:width", str(PICTURE_SIZE[0])), ("property", "og:image:height", str(PICTURE_SIZE[1])),
-            ("property", "og:image:alt", PICTURE_WORDS), ("name", "twitter:card", "summary_large_image"),
+            ("property", "og:url", address + page),
+            ("property", "og:image", address + picture_of(page.removesuffix(".html"))),
+            ("property", "og:image:width", str(share_pictures.SIZE[0])),
+            ("property", "og:image:height", str(share_pictures.SIZE[1])),
+            ("property", "og:image:alt", f"{title}; below, {words}"),
+            ("name", "twitter:card", "summary_large_image"),
         ]  # fmt: skip
     return "\n".join(f'<meta {key}="{name}" content="{escape(text)}">' for key, name, text in said)
 
@@ -78,7 +89,8 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     kind = "website" if page == app.config.root_doc else "article"
     title = unescape(re.sub(r"<[^>]*>", "", context.get("title", "")))
     uri = app.builder.get_target_uri(page)
-    made = tags(app.config.html_baseurl, uri, kind, title, description(doctree), app.config.html_title)
+    words = {chapter.docname: "its key figure" for chapter in chapters(Path(app.srcdir))}.get(page, LADDER_WORDS)
+    made = tags(app.config.html_baseurl, uri, kind, title, description(doctree), app.config.html_title, words)
     context["metatags"] = context.get("metatags", "") + "\n" + made
 
 
@@ -99,8 +111,25 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
         (out / "robots.txt").write_text(f"User-agent: *\nAllow: /\nSitemap: {address}sitemap.xml\n", encoding="utf-8")
 
 
+def write_pictures(app: Sphinx, exception: Exception | None) -> None:
+    """A picture for each page, where there is an address to find it at."""
+    if exception is not None or app.builder.format != "html" or not app.config.html_baseurl:
+        return
+    out, root = Path(app.outdir), Path(app.srcdir)
+    kept, figures = out.parent / ".pictures", {chapter.docname: chapter.picture()[0] for chapter in chapters(root)}
+    for page in sorted(app.env.found_docs):
+        title = app.env.titles[page].astext()
+        made = share_pictures.picture(
+            title, app.config.html_title, figures.get(page, root / "book/_static/ladder"), kept
+        )
+        target = out / picture_of(page)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(made)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", find_address)
     app.connect("html-page-context", add_tags)
+    app.connect("build-finished", write_pictures)
     app.connect("build-finished", write_files, priority=900)  # after pages without a source are cleared out
     return {"parallel_read_safe": True, "parallel_write_safe": True}

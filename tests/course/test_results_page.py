@@ -86,6 +86,14 @@ def test_benchmark_tables_compare_within_rounds() -> None:
     table = build_results.benchmark_extraction(Found(passes))[1]
     assert re.search(r"not kept, batches of 16 +\| +2\.00 \| +2\.00 \| +3 \|", table), table
     assert re.search(r"kept, batches of 16 +\| +0\.50 \|", table) and re.search(r"import.* 0\.50 \| +0\.25 \|", table)
+    both = {"ours": 1.0, "plain": 1.5}
+    passes = [
+        {"network": "vgg", "round": r, **{n: {"clock": s * (1 + r), "processor": s} for n, s in both.items()}}
+        for r in range(5)
+    ]
+    nets = Found(passes)
+    nets.settings = {"networks": ["vgg"]}
+    assert re.search(r"mini_vgg +\| +1\.50 \| +1\.50 \| +5 \|", build_results.benchmark_networks(nets)[1])
 
 
 # --------------------------------------------------------------------------------- aggregates follow from the runs
@@ -211,6 +219,25 @@ def test_letters_to_digits_aggregates() -> None:
     assert same_jobs(found, jobs)
 
 
+def test_running_statistics_aggregates() -> None:
+    found, home, plan = (
+        results.load("running_statistics"),
+        script("running_statistics"),
+        script("running_statistics").Plan(),
+    )
+    assert found.selection is not None
+    jobs = plan.tuned()
+    chosen = home.choose([run for run in found.runs() if run["method"].split(",")[0] not in ("few", "cost")])
+    assert found.selection["chosen"] == chosen
+    jobs += plan.beside(chosen["probe, noto"])
+    assert same_jobs(found, jobs)
+    y = xk.load_domain("emoji_noto", image_size=8).test.y  # the same emoji in every style
+    runs = {tuple(run[f.name] for f in dataclasses.fields(home.Job)): run for run in found.runs()}
+    assert found.test == home.read_test([(job, runs[dataclasses.astuple(job)]) for job in jobs], chosen, y)
+    other = results.load("fine_tuning").selection
+    assert other is not None and plan.tuning_rate == other["chosen"]["whole network, statistics move"]
+
+
 def test_plain_vs_residual_is_whole() -> None:
     found, home = results.load("plain_vs_residual"), script("plain_vs_residual")
     plan = home.Plan()
@@ -219,6 +246,39 @@ def test_plain_vs_residual_is_whole() -> None:
     points = -(-plan.steps // found.settings["every"])
     assert {len(run["loss"]) for run in found.runs()} == {points}
     assert len({run["parameters"] for run in found.runs(depth=20)}) == 1  # shortcuts have no parameters
+
+
+def test_measuring_transfer_aggregates() -> None:
+    found, home = results.load("measuring_transfer"), script("measuring_transfer")
+    runs = found.runs(part="bounds")
+    chosen = home.choose(runs)
+    assert found.selection == {"rule": home.RULE, "chosen": chosen}
+    y = xk.load_domain("emoji_ink", image_size=8).test.y
+    test: dict[str, list[float]] = {}
+    for run in sorted((r for r in runs if r["setting"] == chosen[r["method"]]), key=lambda run: run["seed"]):
+        test.setdefault(run["method"], []).append(home.balanced(run["predictions"], y))
+    assert found.test == {"ink": test}
+    ways, cuts = ([j for j in home.Plan().jobs() if isinstance(j, kind)] for kind in (home.Way, home.Cut))
+    assert sorted(map(repr, ways)) == sorted(repr(home.Way(**{f: r[f] for f in vars(ways[0])})) for r in runs)
+    assert [cut.seed for cut in cuts] == [run["seed"] for run in found.runs(part="cut")]
+
+
+def test_simulated_studies_are_whole() -> None:
+    found, plan = results.load("simulated_studies"), script("simulated_studies").Plan()
+    assert same_jobs(found, plan.jobs()) and found.test is None
+
+
+def test_moons_tour_is_whole() -> None:
+    found, home = results.load("moons_tour"), script("moons_tour")
+    plan = home.Plan()
+    there = [(run["lam"], run["seed"], run["steps"], tuple(run["stops"]), run["lr"]) for run in found.runs()]
+    assert there == [(job.lam, job.seed, job.steps, job.stops, job.lr) for job in plan.jobs()]
+    stops = {*map(str, plan.stops), home.AVERAGED}
+    assert all(set(run["tour"]) == stops for run in found.runs())
+    for seed in plan.seeds:
+        (noted,) = (run for run in found.runs(seed=seed) if "source" in run)
+        x_s, _, x_t, _ = home.Moons(plan).of(seed)
+        assert (noted["source"], noted["target"]) == (home.rounded(x_s), home.rounded(x_t))
 
 
 def test_pretrained_checkpoint_is_the_one_in_the_package() -> None:
@@ -241,7 +301,7 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 
 PLANNED = [
     "fine_tuning", "fine_tuning_repeated", "frozen_features", "letters_to_digits", "plain_vs_residual",
-    "pretrain_mini_resnet",
+    "pretrain_mini_resnet", "moons_tour", "measuring_transfer", "simulated_studies", "running_statistics",
 ]  # fmt: skip
 
 
@@ -273,6 +333,10 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
         "frozen_features": drawings | {"network": xk.backbone()},
         "letters_to_digits": {"mnist": mnist, "syn_digits": xk.load_domain("syn_digits"), "letters": letters},
         "plain_vs_residual": {"mnist": xk.load_domain("mnist", image_size=size)},
+        "running_statistics": {s: emoji[s] for s in script("running_statistics").Plan().styles}
+        | {"network": xk.backbone()},
+        "measuring_transfer": {s: drawings[s] for s in ("noto", "ink")} | {"network": xk.backbone()},
+        "moons_tour": {"moons": script("moons_tour").Moons(script("moons_tour").Plan())},
         "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},
     }
     changed = [name for name, parts in data.items() if fingerprint(parts) != results.load(name).data_sha256]

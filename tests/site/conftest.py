@@ -95,7 +95,8 @@ def open_page(chromium: Browser, said: list[str]) -> Iterator[Open]:
 
     def opened(url: str, width: int = 1280, **options: object) -> Page:
         context = chromium.new_context(viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
+        seconds = float(os.environ.get("XFERKIT_SITE_SECONDS", "15"))  # more on a busy machine
+        context.set_default_timeout(1000 * seconds)
         contexts.append(context)
         context.add_init_script(looking.PROBES.read_text(encoding="utf-8"))
         page = context.new_page()

@@ -27,6 +27,7 @@ window.probes = (() => {
       still();
       const waited = performance.now();
       while (document.readyState !== "complete" && performance.now() - waited < 10000) await frames();
+      await window.xferkitLive?.all(); // figures to try, which wait until a reader comes near
       // Ask for the pictures further down, as a reader does who scrolls.
       const pictures = [...document.images].filter((img) => img.getAttribute("src"));
       pictures.forEach((img) => { img.dataset.probeLoading = img.loading; img.loading = "eager"; });

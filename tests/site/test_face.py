@@ -121,6 +121,30 @@ def test_columns_of_numbers_are_aligned_with_their_heading(numbers: ModuleType) 
     assert "<td>1</td>" in mended and "<td>one</td>" in mended and "<th>name</th>" in mended
 
 
+def test_points_stand_under_points(numbers: ModuleType) -> None:
+    cells = ("9.5 [-10.2, 3.1]", "10.25 [1.0, 12.0]", "–")
+    rows = "".join(f"<tr><td><p>{cell}</p></td><td>{n}</td></tr>" for n, cell in enumerate(cells))
+    mended = numbers.mend(f"<table><tr><th>gain</th><th>n</th></tr>{rows}</table>")
+    shown = [text.replace("\u2007", "_").replace("\u2008", ".") for text in re.findall(r"<p>(.*?)</p>", mended)]
+    assert shown == ["_9.5_ [−10.2, _3.1]", "10.25 [__1.0, 12.0]", "–"]
+    assert re.findall(r'<td class="number">(\d)</td>', mended) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_claim_s_card_has_no_frame_of_another_colour(open_page: Open, address: str, theme: str) -> None:
+    page = open_page(f"{address}/{CHAPTERS[0]}", color_scheme=theme)
+    around = (
+        "(card) => { const s = getComputedStyle(card.closest('.text_html')); return [s.backgroundColor, s.padding]; }"
+    )
+    assert page.locator(".xferkit-claim").first.evaluate(around) == ["rgba(0, 0, 0, 0)", "0px"]
+
+
+def test_rows_of_a_table_are_no_taller_than_their_lines(open_page: Open, address: str) -> None:
+    page = open_page(f"{address}/{CHAPTERS[0]}")
+    gaps = "cells => cells.filter((p) => parseFloat(getComputedStyle(p).marginBottom) > 0).length"
+    assert page.locator("article :is(td, th) > p").evaluate_all(gaps) == 0
+
+
 def test_numbers_in_tables_line_up(open_page: Open, address: str) -> None:
     page = open_page(f"{address}/{CHAPTERS[0]}")
     cells = page.locator("article td.number")

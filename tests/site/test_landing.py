@@ -77,8 +77,6 @@ def test_the_ladder_s_pictures_are_those_of_the_data() -> None:
         with Image.open(build_ladder.STATIC / f"ladder/{style}.webp") as stored:
             away = ImageStat.Stat(ImageChops.difference(stored.convert("RGB"), strip)).mean
             assert stored.size == (768, 96) and max(away) < 4, style
-    with Image.open(build_ladder.STATIC / "social.png") as card:
-        assert card.size == build_ladder.SOCIAL
 
 
 def test_landing_page_shows_the_ladder_with_the_stored_numbers(open_page: Open, address: str) -> None:

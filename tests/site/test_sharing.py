@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from tests.places import ROOT
 from tests.site.conftest import Open
@@ -51,17 +52,20 @@ def test_without_an_address_nothing_that_needs_one_is_said(sharing: ModuleType, 
     assert "https://example.org/home.html" in (tmp_path / "404.html").read_text(encoding="utf-8")
 
 
-def test_every_page_describes_itself(book: Path) -> None:
-    said = {}
+def test_every_page_describes_itself(book: Path, sharing: ModuleType) -> None:
+    said, shown = {}, {}
     for name in [*PLAIN, *CHAPTERS]:
         text = (book / name).read_text(encoding="utf-8")
         tags = dict(re.findall(r'<meta (?:name|property)="([\w:]+)" content="([^"]*)"', text))
         assert 40 < len(tags["description"]) <= 202, name
         assert tags["og:description"] == tags["description"] and tags["og:title"], name
-        assert "<" not in tags["og:title"] and tags["og:image"].endswith("/_static/social.png")
+        assert "<" not in tags["og:title"] and tags["og:image"].endswith(f"/{sharing.picture_of(name[:-5])}")
+        with Image.open(book / sharing.picture_of(name[:-5])) as picture:
+            assert picture.size == (1200, 630)
+            shown[picture.tobytes()] = name
         said[name] = tags["description"]
     assert len(set(said.values())) == len(said), "each says what it is about, not what the book is about"
-    assert (book / "_static/social.png").exists()
+    assert len(shown) == len(said), "each has a picture of its own"
 
 
 def test_sitemap_lists_the_pages_that_are_there(book: Path) -> None:
