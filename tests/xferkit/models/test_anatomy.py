@@ -31,9 +31,9 @@ ALEXNET = (70_276_800, 223_948_800, 112_140_288, 149_520_384, 99_680_256, 37_748
 @pytest.mark.parametrize(
     ("name", "parameters", "billions", "field"),
     [
-        ("alexnet", 61_100_840, 0.714, 195),  # fields of AlexNet and VGG-16: Araujo, Norris and Sim (2019), Table 1
+        ("alexnet", 61_100_840, 0.714, 195),  # the fields by hand, by the formula of Araujo, Norris and Sim (2019)
         ("vgg16", 138_357_544, 15.47, 212),
-        ("resnet18", 11_689_512, 1.814, 435),  # the others' fields by hand, below
+        ("resnet18", 11_689_512, 1.814, 435),
         ("resnet50", 25_557_032, 4.089, 427),
         ("googlenet", 6_624_904, 1.498, 379),
     ],
