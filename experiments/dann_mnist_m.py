@@ -1,7 +1,7 @@
 """Does DANN carry MNIST over to MNIST-M, and what explains the distance to the paper's 76.66 %?
 
-    python experiments/dann_mnist_m.py              the pictures of the small profile, about an hour on one core
-    python experiments/dann_mnist_m.py --released   the released MNIST-M pictures, half an hour more
+    python experiments/dann_mnist_m.py              the pictures of the small profile, about two hours on one core
+    python experiments/dann_mnist_m.py --released   the released MNIST-M pictures, two and a half hours
     python experiments/dann_mnist_m.py --smoke      seconds; keeps nothing
 
 The network, the rates and the batches of Ganin et al. (2016) around one base setting, in which λ stays 0 for the first
@@ -18,7 +18,12 @@ normalisation, which `CHOICE` had taken on the small ones; and 8,000 steps, sinc
 The 5,000 digits of the small profile are the first ones of each class of MNIST's training part, in its order, so that
 none of them is among the released test pictures: with those, 4,500 can be learned from and 500 are left to look at.
 
-Result: …, mean ± deviation over 5 seeds.
+Result: target test accuracy on the small pictures, mean ± deviation over 5 seeds: source only 38.1 ± 1.2 %, DANN
+52.5 ± 2.2 %, target only 91.5 ± 0.4 %; DANN closes 26.8 ± 4.4 % of the gap.
+
+Result: target test accuracy on the released pictures and all digits, mean ± deviation over 5 seeds: source only
+53.5 ± 1.3 %, DANN 55.4 ± 3.1 %, target only 94.6 ± 0.2 %; DANN closes 4.6 ± 6.6 % of the gap; after 8,000 steps
+65.5 ± 1.4 %, with instance normalisation 73.3 ± 0.3 % (3 seeds).
 """
 
 from __future__ import annotations
@@ -82,7 +87,7 @@ class Plan:
     all_digits: int = 4500  # with the released pictures
     steps_long: int = 8000  # with those, too
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    few_seeds: tuple[int, ...] = (0,)  # for the long runs
+    few_seeds: tuple[int, ...] = (0, 1, 2)  # for the long runs
 
     def small(self) -> dict[str, Job]:
         bound = replace(self.base, start=0.0, steps=self.steps_of_bounds)
