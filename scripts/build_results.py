@@ -375,8 +375,8 @@ HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     function.__name__: function
     for function in (
         fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
-        dann_mnist_m, dann_mnist_m_released, moons_tour, benchmark_step, benchmark_extraction, benchmark_networks, emoji_styles_table,
-        measuring_transfer, simulated_studies, running_statistics,
+        dann_mnist_m, dann_mnist_m_released, moons_tour, benchmark_step, benchmark_extraction, benchmark_networks,
+        emoji_styles_table, measuring_transfer, simulated_studies, running_statistics,
     )
 }  # fmt: skip
 
