@@ -47,14 +47,14 @@ def pattern(terms: dict[str, Any]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, longest))})(s?)(?![\w-])", re.IGNORECASE)
 
 
-def texts(doctree: nodes.Node) -> Iterator[nodes.Text]:
+def texts(doctree: nodes.Node, within: tuple[type[nodes.Node], ...] = (nodes.paragraph,)) -> Iterator[nodes.Text]:
     """Running text, where a link may stand."""
     for text in list(doctree.findall(nodes.Text)):
         up, inside = text.parent, False
         while up is not None:
             if isinstance(up, NO_PLACE) or "cell_output" in up.get("classes", []):
                 break
-            inside = inside or isinstance(up, nodes.paragraph)
+            inside = inside or isinstance(up, within)
             up = up.parent
         else:
             if inside:

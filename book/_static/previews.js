@@ -1,7 +1,7 @@
-// What a citation or a term leads to, shown beside it to the pointer and to the keyboard. The words are the link's own
-// title; without scripts the browser shows them.
+// What a link leads to, shown beside it to the pointer and to the keyboard: a citation, a term, a function, a figure or
+// table of this page. The words are the link's own title; without scripts the browser shows them.
 document.addEventListener("DOMContentLoaded", () => {
-  const links = document.querySelectorAll("article :is(a.citation, a.term)[title]");
+  const links = document.querySelectorAll("article :is(a.citation, a.term, a.api, a.place)[title]");
   if (!links.length) return;
   const box = document.createElement("div");
   box.className = "preview";
@@ -11,6 +11,21 @@ document.addEventListener("DOMContentLoaded", () => {
   document.body.append(box);
   let shown = null;
   let waiting = 0;
+
+  // The picture or the table itself, above its caption's words.
+  const thing = (link) => {
+    if (!link.matches(".place")) return [];
+    const caption = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+    const all = [...document.querySelectorAll(link.hash.startsWith("#table") ? "article table" : "article .cell_output img")];
+    const side = link.hash.startsWith("#table") ? Node.DOCUMENT_POSITION_FOLLOWING : Node.DOCUMENT_POSITION_PRECEDING;
+    const near = all.filter((one) => caption.compareDocumentPosition(one) & side);
+    const one = side === Node.DOCUMENT_POSITION_FOLLOWING ? near[0] : near.at(-1);
+    if (!one) return [];
+    const copy = one.cloneNode(true);
+    copy.removeAttribute("id");
+    copy.loading = "eager";
+    return [copy];
+  };
 
   const hide = () => {
     clearTimeout(waiting);
@@ -23,7 +38,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (shown === link) return;
     hide();
     shown = link;
-    box.textContent = link.dataset.preview;
+    box.replaceChildren(...thing(link), link.dataset.preview);
     link.setAttribute("aria-describedby", box.id);
     box.hidden = false;
     const place = link.getClientRects()[0];
