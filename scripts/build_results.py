@@ -346,6 +346,27 @@ def measuring_transfer(found: Results) -> tuple[str, str]:
     return sentence, markdown_table(rows, ["", "", "n"], caption=caption)
 
 
+def what_transfers(found: Results) -> tuple[str, str]:
+    assert found.test is not None
+    labels = found.settings["labels"]
+    at = {
+        method: {n: np.array(found.test["noto"][f"{method}|{n}"]) for n in labels} for method in found.settings["grids"]
+    }
+    rows = [(method, *map(share, by.values()), len(by[labels[0]])) for method, by in at.items()]
+    few, some, many = labels[0], labels[2], labels[-1]
+    said = {(method, n): mean_sd(at[method][n], percent=True) for method in at for n in (few, some, many)}
+    sentence = (
+        f"balanced accuracy on Noto's test emoji, mean ± deviation: with {some} labels a class from scratch "
+        f"{said['from scratch', some]} % ({found.settings['scratch_seeds']} seeds), on ImageNet features "
+        f"{said['ImageNet', some]} % ({found.settings['seeds']} seeds); pooled with ink {said['with ink', few]} % "
+        f"against {said['ImageNet', few]} % alone with {few} label a class, {said['with ink', many]} % against "
+        f"{said['ImageNet', many]} % with {many}."
+    )
+    caption = "Balanced accuracy on Noto's test emoji in per cent, by the labels of each class that are learned from."
+    header = ["learner, or second source", *(f"{n} labels" if n > 1 else "1 label" for n in labels), "n"]
+    return sentence, markdown_table(rows, header, caption=caption)
+
+
 def simulated_studies(found: Results) -> tuple[str, str]:
     runs = found.runs(part="coverage")
     rows = [
@@ -377,6 +398,7 @@ HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
         fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
         dann_mnist_m, dann_mnist_m_released, moons_tour, benchmark_step, benchmark_extraction, benchmark_networks,
         emoji_styles_table, measuring_transfer, simulated_studies, running_statistics,
+        what_transfers,
     )
 }  # fmt: skip
 

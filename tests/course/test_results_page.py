@@ -263,6 +263,14 @@ def test_measuring_transfer_aggregates() -> None:
     assert [cut.seed for cut in cuts] == [run["seed"] for run in found.runs(part="cut")]
 
 
+def test_what_transfers_aggregates() -> None:
+    found, home = results.load("what_transfers"), script("what_transfers")
+    assert same_jobs(found, home.Plan().jobs())
+    y = xk.load_domain("emoji_noto", image_size=8).test.y
+    assert found.selection == {"rule": home.RULE, "chosen": home.chosen(found.runs())}
+    assert found.test == {"noto": home.read_test(found.runs(), y)}
+
+
 def test_simulated_studies_are_whole() -> None:
     found, plan = results.load("simulated_studies"), script("simulated_studies").Plan()
     assert same_jobs(found, plan.jobs()) and found.test is None
@@ -302,6 +310,7 @@ def same_jobs(found: results.Results, jobs: list[Any]) -> bool:
 PLANNED = [
     "fine_tuning", "fine_tuning_repeated", "frozen_features", "letters_to_digits", "plain_vs_residual",
     "pretrain_mini_resnet", "moons_tour", "measuring_transfer", "simulated_studies", "running_statistics",
+    "what_transfers",
 ]  # fmt: skip
 
 
@@ -336,6 +345,8 @@ def test_pictures_are_those_that_the_results_were_made_with() -> None:
         "running_statistics": {s: emoji[s] for s in script("running_statistics").Plan().styles}
         | {"network": xk.backbone()},
         "measuring_transfer": {s: drawings[s] for s in ("noto", "ink")} | {"network": xk.backbone()},
+        "what_transfers": {s: drawings[s] for s in ("noto", "twemoji", "ink")}
+        | {"small": xk.load_domain("emoji_noto", image_size=script("what_transfers").SIDE), "network": xk.backbone()},
         "moons_tour": {"moons": script("moons_tour").Moons(script("moons_tour").Plan())},
         "dann_mnist_m": {"source": mnist, "target": xk.load_domain("mnist_m")},
     }
