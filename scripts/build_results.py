@@ -102,6 +102,39 @@ def frozen_features(found: Results) -> tuple[str, str]:
     return sentence, markdown_table(rows, ["features", source, "mean of five other styles", "n"], caption=caption)
 
 
+def mapping_features(found: Results) -> tuple[str, str]:
+    assert found.selection is not None and found.test is not None
+    *near, ink = found.settings["targets"]
+    n = len(found.settings["seeds"])
+    rows, at = [], {}
+    for method in found.settings["methods"]:
+        setting = found.selection["search"][method]
+        first = {
+            style: found.array(
+                lambda run, style=style: np.mean([digit == "1" for digit in run["partners"][style]]),
+                method=method,
+                setting=setting,
+            )
+            for style in (*near, ink)
+        }
+        probed = {style: np.array(found.test[style][method]) for style in (*near, ink)}
+        at[method] = [v for of in (first, probed) for v in (np.mean([of[style] for style in near], axis=0), of[ink])]
+        rows.append((method, *map(share, at[method]), n))
+    said = {
+        method: [mean_sd(v, percent=True) for v in at[method]] for method in ("centred", "whitened", "ridge", "CORAL")
+    }
+    sentence = (
+        f"mean ± deviation over {n} seeds: in ink the nearest Noto picture shows the same emoji for "
+        + ", ".join(f"{v[1]} % ({m})" for m, v in said.items())
+        + " of the test emoji, and a probe learned from mapped Noto pictures reaches a balanced accuracy of "
+        + ", ".join(f"{v[3]} % ({m})" for m, v in said.items())
+        + "."
+    )
+    header = ["map", "found first: near styles", "ink", "probe: near styles", "ink", "n"]
+    caption = "From Noto to others: test emoji found first, and balanced accuracy of a probe, in per cent."
+    return sentence, markdown_table(rows, header, caption=caption)
+
+
 def plain_vs_residual(found: Results) -> tuple[str, str]:
     assert found.selection is not None
     chosen, at = found.selection["rate"], {}
@@ -397,8 +430,7 @@ HEADLINES: dict[str, Callable[[Results], tuple[str, str]]] = {
     for function in (
         fine_tuning, fine_tuning_repeated, frozen_features, plain_vs_residual, pretrain_mini_resnet, letters_to_digits,
         dann_mnist_m, dann_mnist_m_released, moons_tour, benchmark_step, benchmark_extraction, benchmark_networks,
-        emoji_styles_table, measuring_transfer, simulated_studies, running_statistics,
-        what_transfers,
+        emoji_styles_table, measuring_transfer, simulated_studies, running_statistics, what_transfers, mapping_features,
     )
 }  # fmt: skip
 

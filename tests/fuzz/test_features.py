@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from xferkit import metrics, plots, report, selection, tuning
-from xferkit.alignment import dann, maps
+from xferkit.alignment import dann, maps, subspaces
 
 from .conftest import outcome
 
@@ -45,7 +45,7 @@ class Call:
 CALLS = {
     "whiten": Call(lambda z: maps.whiten(z), ("z",)),
     "coral_map": Call(lambda s, t: maps.coral_map(s, t), ("s", "t")),
-    "subspace_alignment": Call(lambda s, t: torch.cat(maps.subspace_alignment(s, t, 2)).abs(), ("s", "t")),
+    "subspace_alignment": Call(lambda s, t: torch.cat(subspaces.subspace_alignment(s, t, 2)).abs(), ("s", "t")),
     "fit_linear_map": Call(lambda s, t: maps.fit_linear_map(s, t), ("s", "t"), pairs=True),
     "a_distance": Call(lambda s, t: metrics.a_distance(s, t), ("s", "t"), low=-2, high=2),
     "linear_cka": Call(lambda s, t: metrics.linear_cka(s, t), ("s", "t"), pairs=True, low=0, high=1),

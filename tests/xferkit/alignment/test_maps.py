@@ -6,11 +6,21 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor
 
-from xferkit.alignment.maps import coral_map, fit_linear_map, subspace_alignment, whiten
+from xferkit.alignment.maps import (
+    apply_map,
+    coral_map,
+    fit_coral,
+    fit_linear_map,
+    fit_rotation,
+    fit_whitening,
+    whiten,
+)
+from xferkit.alignment.subspaces import subspace_alignment
 
 
 def cloud(n: int, scales: tuple[float, ...], seed: int, mean: float = 0.0) -> Tensor:
@@ -106,6 +116,41 @@ def test_the_linear_map_is_ridge_regression_with_a_free_constant() -> None:
     torch.testing.assert_close(found[-1], torch.tensor(theirs.intercept_), atol=1e-3, rtol=1e-3)
     with pytest.raises(ValueError, match="400 source rows and 300 target rows"):
         fit_linear_map(SOURCE, TARGET)
+
+
+def test_a_fitted_map_serves_new_rows() -> None:
+    new = cloud(50, (3.0, 1.0, 0.5, 0.2), seed=9, mean=2.0)
+    for fitted, whole in (
+        (fit_whitening(SOURCE), whiten(SOURCE)),
+        (fit_coral(SOURCE, TARGET), coral_map(SOURCE, TARGET)),
+    ):
+        torch.testing.assert_close(apply_map(SOURCE, fitted), whole)
+        both = apply_map(torch.cat([SOURCE, new]), fitted)
+        torch.testing.assert_close(both[400:], apply_map(new, fitted))
+    with pytest.raises(ValueError, match="need a map of 5 rows, not"):
+        apply_map(SOURCE, torch.eye(4))
+
+
+def test_the_rotation_recovers_a_planted_one_and_is_scipys() -> None:
+    generator = torch.Generator().manual_seed(4)
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=generator)).Q
+    shift = torch.tensor([1.0, -2.0, 0.0, 50.0])
+    found = fit_rotation(SOURCE, SOURCE @ turn + shift)
+    torch.testing.assert_close(found[:-1].float(), turn, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(apply_map(SOURCE, found), SOURCE @ turn + shift, atol=1e-3, rtol=1e-4)
+    s, t = SOURCE[:300].double(), TARGET.double()
+    theirs, _ = orthogonal_procrustes((s - s.mean(0)).numpy(), (t - t.mean(0)).numpy())
+    torch.testing.assert_close(fit_rotation(SOURCE[:300], TARGET)[:-1], torch.tensor(theirs), atol=1e-5, rtol=1e-5)
+
+
+def test_the_rotation_keeps_distances_and_needs_pairs() -> None:
+    mapped = apply_map(SOURCE[:300], fit_rotation(SOURCE[:300], TARGET))
+    torch.testing.assert_close(
+        torch.cdist(mapped, mapped), torch.cdist(SOURCE[:300], SOURCE[:300]), atol=1e-2, rtol=1e-3
+    )
+    torch.testing.assert_close(mapped.mean(0), TARGET.mean(0), atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="400 source rows and 300 target rows"):
+        fit_rotation(SOURCE, TARGET)
 
 
 # ------------------------------------------------------------------------------------------------- degenerate features
