@@ -34,6 +34,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
 SETUP_TAG = "setup-colab"
+FOLDED = "hide-input"
 CELL_TIMEOUT = 600  # seconds, as in `make test`
 
 # Metadata that says something about the chapter. All else (timestamps, fold states, widgets, tool settings) goes.
@@ -97,6 +98,8 @@ def normalise(nb: NotebookNode, stored: NotebookNode | None = None) -> NotebookN
         cell.metadata = NotebookNode({k: cell.metadata[k] for k in KEPT_CELL_METADATA if k in cell.metadata})
         if cell.cell_type != "code":
             continue
+        if FOLDED in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = NotebookNode(source_hidden=True)  # JupyterLab folds it, as the book does
         count += 1
         executed = cell.execution_count is not None
         cell.execution_count = count if executed else None

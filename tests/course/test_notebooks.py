@@ -228,7 +228,7 @@ def test_normalise_keeps_results_and_drops_the_rest() -> None:
     setup, cell = nb.cells
     assert setup.metadata.tags[0] == run_chapters.SETUP_TAG
     assert cell.execution_count == 2
-    assert cell.metadata == {"tags": ["hide-input"]}
+    assert cell.metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
     assert [o.output_type for o in cell.outputs] == ["stream", "display_data"]
     assert cell.outputs[0].text == "one\ntwo\n"
     assert cell.outputs[1].data["text/plain"] == "<Axes at 0x…>"
