@@ -47,7 +47,8 @@ def test_the_book_asks_the_network_for_nothing() -> None:
 def test_names_are_ignored_one_by_one() -> None:
     sphinx = CONFIG["sphinx"]["config"]
     assert "nitpick_ignore_regex" not in sphinx
-    assert "suppress_warnings" not in sphinx
+    # A book built outside of git, or from a part of its history, has no dates: that is no fault of the book.
+    assert all(kind.startswith("git.") for kind in sphinx["suppress_warnings"])
     for role, name in sphinx["nitpick_ignore"]:
         assert role.startswith("py:") and not name.startswith("xferkit"), f"{name} is ours: mend the reference"
 
