@@ -76,7 +76,7 @@ def ancestors(node: nodes.Node) -> list[nodes.Node]:
 
 
 def link_numbered(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Make each caption a place, and each mention of it a link there."""
+    """Make each mention of a caption a link there; numbers_as_read.py gives the captions their places."""
     if app.builder.format != "html" or not page.startswith("chapters/"):
         return
     captions: dict[tuple[str, str], nodes.paragraph] = {}
@@ -84,8 +84,6 @@ def link_numbered(app: Sphinx, doctree: nodes.document, page: str) -> None:
         match = NUMBERED.match(strong.astext())
         if match and isinstance(strong.parent, nodes.paragraph) and strong.parent.astext().startswith(match[0]):
             captions.setdefault((match[1], match[2]), strong.parent)
-    for (kind, number), caption in captions.items():
-        caption["ids"].append(f"{kind.lower()}-{number}")
     for text in texts(doctree, within=(nodes.paragraph, nodes.entry)):
         words, made, end = text.astext(), [], 0
         caption = next((up for up in ancestors(text) if up in captions.values()), None)
@@ -95,7 +93,8 @@ def link_numbered(app: Sphinx, doctree: nodes.document, page: str) -> None:
             cited = not before.strip(" ,") and isinstance(previous(text), nodes.reference)
             if target is None or target is caption or cited or THEIRS.search(before):
                 continue
-            link = nodes.reference("", match[0], refid=target["ids"][-1], reftitle=plain(target.astext()))
+            place = f"#{match[1].lower()}-{match[2]}"
+            link = nodes.reference("", match[0], refuri=place, reftitle=plain(target.astext()), internal=True)
             link["classes"].append("place")
             made += [nodes.Text(words[end : match.start()]), link]
             end = match.end()
