@@ -55,10 +55,10 @@ def link_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     api, linked = app.builder.get_relative_uri(page, API), set()
     for literal in list(doctree.findall(nodes.literal)):
-        if any(isinstance(up, (nodes.reference, nodes.title, nodes.raw)) for up in ancestors(literal)):
-            continue
         full = named(literal.astext(), names, code)
         if full is None or full in linked:
+            continue
+        if any(isinstance(up, (nodes.reference, nodes.title, nodes.raw)) for up in ancestors(literal)):
             continue
         linked.add(full)
         link = nodes.reference("", "", refuri=f"{api}#{full}", reftitle=names[full], internal=True)

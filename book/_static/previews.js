@@ -16,10 +16,10 @@ document.addEventListener("DOMContentLoaded", () => {
   const thing = (link) => {
     if (!link.matches(".place")) return [];
     const caption = document.getElementById(decodeURIComponent(link.hash.slice(1)));
-    const all = [...document.querySelectorAll(link.hash.startsWith("#table") ? "article table" : "article .cell_output img")];
-    const side = link.hash.startsWith("#table") ? Node.DOCUMENT_POSITION_FOLLOWING : Node.DOCUMENT_POSITION_PRECEDING;
-    const near = all.filter((one) => caption.compareDocumentPosition(one) & side);
-    const one = side === Node.DOCUMENT_POSITION_FOLLOWING ? near[0] : near.at(-1);
+    const table = link.hash.startsWith("#table");
+    const all = [...document.querySelectorAll(table ? "article table" : "article .cell_output img")];
+    const lies = (side) => (one) => caption.compareDocumentPosition(one) & side;
+    const one = table ? all.find(lies(Node.DOCUMENT_POSITION_FOLLOWING)) : all.findLast(lies(Node.DOCUMENT_POSITION_PRECEDING));
     if (!one) return [];
     const copy = one.cloneNode(true);
     copy.removeAttribute("id");
